@@ -1,0 +1,162 @@
+// Package atomicfile writes files that are, also after a crash or a power cut, either wholly
+// there or not at all.
+package atomicfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+)
+
+// Write puts data into the file path, replacing what was there, with exactly the mode perm (no
+// umask; Windows knows only "read-only or not"). A reader sees the old content or the new, never
+// a part. A symbolic link at path is replaced, not followed. The folder must exist. An
+// error says that the old content stands, except where only the last step, making the folder's
+// entry durable, failed: then the new content is there, but might not survive a power cut.
+func Write(path string, data []byte, perm fs.FileMode) error {
+	temp, err := writeTemp(path, data, perm)
+	if err != nil {
+		return fmt.Errorf("writing %q: %w", path, err)
+	}
+	if err := os.Rename(temp, path); err != nil {
+		_ = os.Remove(temp)
+		return fmt.Errorf("writing %q: %w", path, err)
+	}
+	if err := syncFolder(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("writing %q: %w", path, err)
+	}
+	return nil
+}
+
+// Create is [Write] for a file that must not exist yet: whatever is at path, a dangling symbolic
+// link and a folder included, stays untouched, and the error wraps [fs.ErrExist]. Of several at once, in any
+// number of processes, exactly one succeeds. The file system must know hard links.
+func Create(path string, data []byte, perm fs.FileMode) error {
+	// What exists is found here before anything is written; the link below is what decides.
+	if _, err := os.Lstat(path); err == nil {
+		return fmt.Errorf("creating %q: %w", path, fs.ErrExist)
+	}
+	temp, err := writeTemp(path, data, perm)
+	if err != nil {
+		return fmt.Errorf("creating %q: %w", path, err)
+	}
+	// A rename would replace silently what another process made meanwhile; link refuses.
+	err = os.Link(temp, path)
+	_ = os.Remove(temp)
+	if err != nil {
+		return fmt.Errorf("creating %q: %w", path, err)
+	}
+	if err := syncFolder(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("creating %q: %w", path, err)
+	}
+	return nil
+}
+
+// Remove deletes the file path, and what an interrupted [Write] or [Create] of it may have left
+// beside it, for good: a power cut does not bring it back. It is no error if there was none of them.
+// Nobody may be writing path meanwhile.
+func Remove(path string) error {
+	folder := filepath.Dir(path)
+	entries, err := os.ReadDir(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("removing %q: %w", path, err)
+	}
+	for _, entry := range entries {
+		if entry.Name() != filepath.Base(path) && !isTemp(entry.Name(), path) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(folder, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("removing %q: %w", path, err)
+		}
+	}
+	if err := syncFolder(folder); err != nil {
+		return fmt.Errorf("removing %q: %w", path, err)
+	}
+	return nil
+}
+
+// MkdirAll makes the folder path and those above it that are missing, with the mode perm
+// before umask, and makes their entries durable. One that is there already keeps its mode.
+func MkdirAll(path string, perm fs.FileMode) error {
+	switch info, err := os.Stat(path); {
+	case err == nil && info.IsDir():
+		return nil
+	case err == nil:
+		return &fs.PathError{Op: "making folder", Path: path, Err: syscall.ENOTDIR}
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	parent := filepath.Dir(path)
+	if parent != path {
+		if err := MkdirAll(parent, perm); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(path, perm); err != nil {
+		// Another process may have made it meanwhile.
+		if info, statErr := os.Stat(path); statErr != nil || !info.IsDir() {
+			return err
+		}
+	}
+	return syncFolder(parent)
+}
+
+// writeTemp writes data, durably, to a new file in path's folder and returns its name. On error
+// nothing is left.
+func writeTemp(path string, data []byte, perm fs.FileMode) (temp string, err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), tempPrefix(path)+"*"+tempSuffix)
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Chmod(perm)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return "", err
+	}
+	return f.Name(), nil
+}
+
+const tempSuffix = ".tmp"
+
+// tempPrefix begins the names of path's temporary files: hidden, and telling whose they are.
+func tempPrefix(path string) string { return "." + filepath.Base(path) + "." }
+
+func isTemp(name, path string) bool {
+	middle, ok := strings.CutPrefix(name, tempPrefix(path))
+	middle, hasSuffix := strings.CutSuffix(middle, tempSuffix)
+	return ok && hasSuffix && middle != "" && strings.Trim(middle, "0123456789") == ""
+}
+
+// syncFolder makes the entries of a folder durable. Windows has no such call, and some file
+// systems, which say so with EINVAL or ENOTSUP, need none.
+func syncFolder(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	if err := f.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	return nil
+}

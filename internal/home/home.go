@@ -1,0 +1,67 @@
+// Package home knows where regkey keeps what belongs to one user, and lets one writer at a
+// time work there.
+package home
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/cargo-regkey/regkey/internal/atomicfile"
+)
+
+// Variable is the environment variable that moves everything regkey keeps.
+const Variable = "REGKEY_HOME"
+
+// Dir is the absolute path of the user's folder: $REGKEY_HOME, else $XDG_CONFIG_HOME/regkey,
+// else "regkey" in the place that the platform has for configuration ([os.UserConfigDir]). It
+// need not exist. REGKEY_HOME or XDG_CONFIG_HOME with a relative path is an error, and so is
+// REGKEY_HOME that is set but empty: keys must not end up wherever a process was started.
+func Dir() (string, error) {
+	if dir, ok := os.LookupEnv(Variable); ok {
+		if !filepath.IsAbs(dir) {
+			return "", fmt.Errorf("finding regkey's folder: %s is %q, which is not an absolute path", Variable, dir)
+		}
+		return filepath.Clean(dir), nil
+	}
+	// os.UserConfigDir looks at XDG_CONFIG_HOME on Linux only; who sets it elsewhere means it too.
+	if dir := os.Getenv("XDG_CONFIG_HOME"); dir != "" {
+		if !filepath.IsAbs(dir) {
+			return "", fmt.Errorf("finding regkey's folder: XDG_CONFIG_HOME is %q, which is not an absolute path", dir)
+		}
+		return filepath.Join(dir, "regkey"), nil
+	}
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return "", fmt.Errorf("finding regkey's folder: %w", err)
+	}
+	return filepath.Join(dir, "regkey"), nil
+}
+
+// lockPoll is how often a waiting [Lock] looks again: short beside a person's patience, and
+// long beside the microseconds that a look costs.
+const lockPoll = 20 * time.Millisecond
+
+// Lock waits until no other process, and nobody else in this one, holds the lock of the folder dir, makes
+// the folder (0700) if it is missing, and holds the lock until unlock is called or the process ends. It
+// gives up when ctx ends, with an error that wraps ctx's, so the caller's deadline is the limit of the wait. The
+// lock is advisory: readers take none, and the file ".lock" that carries it stays.
+func Lock(ctx context.Context, dir string) (unlock func(), err error) {
+	if err := atomicfile.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("locking %q: %w", dir, err)
+	}
+	lock := flock.New(filepath.Join(dir, ".lock"), flock.SetPermissions(0o600))
+	_, err = lock.TryLockContext(ctx, lockPoll)
+	switch {
+	case err == nil:
+		return func() { _ = lock.Unlock() }, nil
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, fmt.Errorf("locking %q: another regkey is at work there: %w", dir, err)
+	}
+	return nil, fmt.Errorf("locking %q: %w", dir, err)
+}

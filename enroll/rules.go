@@ -1,0 +1,287 @@
+// The rules by which one version of a keyset may follow another.
+
+package enroll
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/cargo-regkey/regkey/keys"
+)
+
+// The clock's tolerance in both directions. The lower bound is generous because the chain itself
+// stops replays: a client that was interrupted may send the very bytes that it signed days ago.
+const (
+	maxAhead = 30 * time.Second
+	maxAge   = 30 * 24 * time.Hour
+)
+
+// Codes of [RuleError]: stable words that registries answer and programs read.
+const (
+	CodeRegistryMismatch = "keyset-wrong-registry"
+	CodeAccountMismatch  = "keyset-wrong-account"
+	CodeVersion          = "keyset-wrong-version"
+	CodePrevious         = "keyset-wrong-previous"
+	CodeClosed           = "keyset-closed"
+	CodeIssued           = "keyset-wrong-time"
+	CodeUnmanaged        = "keyset-unmanaged"
+	CodePossession       = "keyset-possession"
+	CodeSigner           = "keyset-unexpected-signer"
+	CodeNoManager        = "keyset-no-manager"
+	CodeManagerUntil     = "keyset-manager-until"
+	CodeRevocations      = "keyset-revocations"
+	CodeBootstrap        = "bootstrap-invalid"
+	CodeKeyInUse         = "key-in-use"
+	CodeKeyRevoked       = "key-revoked"
+)
+
+// A RuleError says which rule a keyset breaks.
+type RuleError struct {
+	Code   string // one of the Code constants
+	Detail string // one sentence
+}
+
+// Error is the sentence.
+func (e *RuleError) Error() string { return e.Detail }
+
+func broken(code, format string, args ...any) error {
+	return &RuleError{code, fmt.Sprintf(format, args...)}
+}
+
+// A Bootstrap is what stands in for the managing key of a version before the first.
+type Bootstrap struct {
+	kind   bootstrapKind
+	invite keys.PublicKey
+}
+
+type bootstrapKind int
+
+const (
+	bootstrapNone bootstrapKind = iota
+	bootstrapInvite
+	bootstrapVouched
+	bootstrapUnknown
+)
+
+// ByInvite asks for a signature by the invite's key.
+func ByInvite(public keys.PublicKey) Bootstrap { return Bootstrap{bootstrapInvite, public} }
+
+// ByVoucher says that the registry has checked a credential of its own, so that version 1 is
+// signed by its own keys alone.
+func ByVoucher() Bootstrap { return Bootstrap{kind: bootstrapVouched} }
+
+// ByWhoever is for a client that reads a chain which another began: how the registry was
+// convinced is not its to check, and one signature by an Ed25519 key outside of the keyset is left aside.
+func ByWhoever() Bootstrap { return Bootstrap{kind: bootstrapUnknown} }
+
+// Standing is what a registry or a client knows when it judges a new version.
+type Standing struct {
+	// Indexes are the index URLs that a document may name: the registry's, then its former ones.
+	Indexes []string
+	// Account is the account whose keyset it is.
+	Account string
+	// Previous is the version that stands, already accepted; nil before version 1.
+	Previous *SignedKeyset
+	// Now is the registry's clock, or, when a client verifies a chain later, the time at which the
+	// version was issued.
+	Now time.Time
+	// Revoked are the keys of this account for which a revocation is known.
+	Revoked []keys.ID
+	// Bootstrap is for version 1 only.
+	Bootstrap Bootstrap
+	// Vet, if set, is asked about every key that is new in the version; its error is returned as it
+	// is. A registry refuses here keys that are or were another account's.
+	Vet func(keys.ID) error
+}
+
+// Accept decides whether next may follow what stands. It returns nil, a [*RuleError], or an
+// error of Vet. Cheap checks come before signatures, and a managing signature before those of new
+// keys, so that a stranger costs a registry at most one signature check.
+func (s Standing) Accept(next *SignedKeyset) error {
+	for _, check := range []func(*SignedKeyset) error{s.checkPlace, s.checkTime, s.checkKeys, s.checkRevoked, s.checkSignatures} {
+		if err := check(next); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkPlace is rule 1 without the times: the right chain, and the next link of it.
+func (s Standing) checkPlace(next *SignedKeyset) error {
+	if !slices.Contains(s.Indexes, next.Registry) {
+		return broken(CodeRegistryMismatch, "the keyset is for the registry %s, not for %s", next.Registry, first(s.Indexes))
+	}
+	if next.Account != s.Account {
+		return broken(CodeAccountMismatch, "the keyset is of the account %s, not of %s", next.Account, s.Account)
+	}
+	if s.Previous == nil {
+		if next.Version != 1 {
+			return broken(CodeVersion, "the keyset is version %d, but the account has none yet: the first is version 1", next.Version)
+		}
+		return nil
+	}
+	if s.Previous.Closed {
+		return broken(CodeClosed, "the account %s was closed with version %d: nothing follows it", s.Account, s.Previous.Version)
+	}
+	if next.Version != s.Previous.Version+1 {
+		return broken(CodeVersion, "the keyset is version %d, but version %d stands: the next is %d", next.Version, s.Previous.Version, s.Previous.Version+1)
+	}
+	if next.Previous != s.Previous.Hash() {
+		return broken(CodePrevious, "the keyset follows a version %d with the hash %v, but the one that stands has %v", s.Previous.Version, next.Previous, s.Previous.Hash())
+	}
+	return nil
+}
+
+func first(list []string) string {
+	if len(list) == 0 {
+		return "this one"
+	}
+	return list[0]
+}
+
+func (s Standing) checkTime(next *SignedKeyset) error {
+	if next.Issued.After(s.Now.Add(maxAhead)) {
+		return broken(CodeIssued, "the keyset was issued at %s, which is in the future: check the clock of the machine that signed it", next.Issued.Format(timeLayout))
+	}
+	if next.Issued.Before(s.Now.Add(-maxAge)) {
+		return broken(CodeIssued, "the keyset was issued at %s, more than 30 days ago: sign a new one", next.Issued.Format(timeLayout))
+	}
+	if s.Previous != nil && next.Issued.Before(s.Previous.Issued) {
+		return broken(CodeIssued, "the keyset was issued at %s, before the version that it follows (%s)", next.Issued.Format(timeLayout), s.Previous.Issued.Format(timeLayout))
+	}
+	return nil
+}
+
+// checkKeys is rule 4, and the half of rule 3 that needs no signature.
+func (s Standing) checkKeys(next *SignedKeyset) error {
+	managers := 0
+	for _, e := range next.Keys {
+		if e.Can.Has(Manage) && !e.Until.IsZero() {
+			return broken(CodeManagerUntil, "key %v may manage and has an end: a key with until= can't manage", e.Key.ID())
+		}
+		if e.Can.Has(Manage) {
+			managers++
+		}
+		if slices.Contains(s.Revoked, e.Key.ID()) {
+			return broken(CodeKeyRevoked, "key %v is revoked: a revoked key never comes back", e.Key.ID())
+		}
+	}
+	if managers == 0 && !next.Closed {
+		return broken(CodeNoManager, "no key in the keyset may manage: the account would be locked for ever")
+	}
+	for _, e := range s.added(next) {
+		if s.Vet != nil {
+			if err := s.Vet(e.Key.ID()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkRevoked is rule 5, and that a revoked line never goes away.
+func (s Standing) checkRevoked(next *SignedKeyset) error {
+	expected := slices.Clone(s.Revoked)
+	if s.Previous != nil {
+		expected = append(expected, s.Previous.Revoked...)
+	}
+	for _, id := range expected {
+		if !slices.Contains(next.Revoked, id) {
+			return broken(CodeRevocations, "the keyset lacks the line %q: revocations are carried along for ever", "revoked: "+id.String())
+		}
+	}
+	return nil
+}
+
+// added are the entries whose key the version before does not list.
+func (s Standing) added(next *SignedKeyset) []Entry {
+	if s.Previous == nil {
+		return next.Keys
+	}
+	known := make(map[keys.PublicKey]bool, len(s.Previous.Keys))
+	for _, e := range s.Previous.Keys {
+		known[e.Key] = true
+	}
+	var added []Entry
+	for _, e := range next.Keys {
+		if !known[e.Key] {
+			added = append(added, e)
+		}
+	}
+	return added
+}
+
+// checkSignatures is rules 2 and 3: exactly one managing key of the version before (or the
+// bootstrap), every new key, and nobody else.
+func (s Standing) checkSignatures(next *SignedKeyset) error {
+	expected := map[keys.ID]bool{}
+	added := s.added(next)
+	for _, e := range added {
+		id := e.Key.ID()
+		if !next.signed.signedBy(id) {
+			return broken(CodePossession, "key %v is new in the keyset and has not signed it: nobody can enrol another's key", id)
+		}
+		expected[id] = true
+	}
+	vouching, err := s.vouching(next, expected)
+	if err != nil {
+		return err
+	}
+	for _, id := range next.Signers() {
+		if !expected[id] && id != vouching {
+			return broken(CodeSigner, "the keyset carries a signature by %v, which no rule asks for", id)
+		}
+	}
+	for _, e := range added {
+		if err := next.signed.verify(e.Key); err != nil {
+			return broken(CodePossession, "key %v is new in the keyset: %v", e.Key.ID(), err)
+		}
+	}
+	return nil
+}
+
+// vouching finds and checks the signature that gives the version its authority. It is zero where
+// the registry's word stands in for it.
+func (s Standing) vouching(next *SignedKeyset, added map[keys.ID]bool) (keys.ID, error) {
+	if s.Previous != nil {
+		return s.managing(next, added)
+	}
+	switch s.Bootstrap.kind {
+	case bootstrapVouched:
+		return keys.ID{}, nil
+	case bootstrapUnknown:
+		for _, id := range next.Signers() {
+			if !added[id] && id.Algorithm() == keys.Ed25519 {
+				return id, nil
+			}
+		}
+		return keys.ID{}, nil
+	case bootstrapInvite:
+		if err := next.signed.verify(s.Bootstrap.invite); err != nil {
+			return keys.ID{}, broken(CodeBootstrap, "the keyset is not signed with the invite code of this account")
+		}
+		return s.Bootstrap.invite.ID(), nil
+	}
+	return keys.ID{}, broken(CodeBootstrap, "nothing vouches for the first keyset of the account: ask the operator for an invite code")
+}
+
+func (s Standing) managing(next *SignedKeyset, added map[keys.ID]bool) (keys.ID, error) {
+	for _, id := range next.Signers() {
+		e, found := s.Previous.Entry(id)
+		if !found || added[id] {
+			continue
+		}
+		if slices.Contains(s.Revoked, id) {
+			return keys.ID{}, broken(CodeUnmanaged, "the keyset is signed by %v, which is revoked", id)
+		}
+		if !e.Can.Has(Manage) || !e.Alive(s.Now) {
+			continue
+		}
+		if err := next.signed.verify(e.Key); err != nil {
+			return keys.ID{}, broken(CodeUnmanaged, "the managing key's signature is not good: %v", err)
+		}
+		return id, nil
+	}
+	return keys.ID{}, broken(CodeUnmanaged, "no key that may manage in version %d has signed the keyset", s.Previous.Version)
+}

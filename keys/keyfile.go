@@ -1,0 +1,100 @@
+// Reading of files that hold secrets: key files anywhere, and passphrase files.
+
+package keys
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+)
+
+const (
+	// maxKeyFileSize is far above the 500 bytes of an armored key, and bounds memory.
+	maxKeyFileSize = 64 << 10
+	// maxPassphraseSize bounds what a passphrase file may hold.
+	maxPassphraseSize = 4 << 10
+)
+
+// OpenKeyFile reads the key file path: PASERK secret text with at most one line break after it, or the same
+// encrypted by age with a passphrase and armored, for which ask is called once, with path as
+// the name. It refuses a file of more than 64 KiB, and one whose mode lets the group or others read or
+// write it (not on Windows, which has no such bits). Errors wrap [ErrNoPassphrase], [ErrWrongPassphrase],
+// what ask or ctx said, or [fs.ErrNotExist]; none repeats the file's content.
+func OpenKeyFile(ctx context.Context, path string, ask PassphraseFunc) (*SoftwareKey, error) {
+	data, err := readKeyFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading key file %q: %w", path, err)
+	}
+	key, err := openKey(ctx, data, ask, Record{Name: path, Protection: Passphrase})
+	if err != nil {
+		return nil, fmt.Errorf("opening key file %q: %w", path, err)
+	}
+	return key, nil
+}
+
+// PassphraseFromFile is the content of the file path without the one line break that may end it.
+// An empty passphrase and a file of more than 4 KiB are errors. The file's mode is not
+// judged, unlike a key's: container platforms mount such files readable by everyone inside.
+func PassphraseFromFile(path string) (Secret, error) {
+	text, err := readLimited(path, maxPassphraseSize, nil)
+	if err != nil {
+		return Secret{}, fmt.Errorf("reading passphrase file %q: %w", path, err)
+	}
+	passphrase := NewSecret(trimLineBreak(text))
+	if passphrase.IsZero() {
+		return Secret{}, fmt.Errorf("reading passphrase file %q: it is empty", path)
+	}
+	return passphrase, nil
+}
+
+func readKeyFile(path string) (Secret, error) {
+	data, err := readLimited(path, maxKeyFileSize, checkPrivate)
+	return NewSecret(data), err
+}
+
+// readLimited reads a whole file that check, if there is one, finds no fault with.
+func readLimited(path string, limit int64, check func(fs.FileInfo) error) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, reason(err)
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, reason(err)
+	}
+	if check != nil {
+		if err := check(info); err != nil {
+			return nil, err
+		}
+	}
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, reason(err)
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("it is longer than %d bytes", limit)
+	}
+	return data, nil
+}
+
+// checkPrivate refuses a file that somebody besides its owner may read or write, as ssh does. The open
+// file is judged, so nobody can exchange it between the look and the reading.
+func checkPrivate(info fs.FileInfo) error {
+	if runtime.GOOS == "windows" || info.Mode().Perm()&0o077 == 0 {
+		return nil
+	}
+	return fmt.Errorf("its mode is %04o, so that others may read or write it: chmod 600 makes it yours alone", info.Mode().Perm())
+}
+
+// reason takes the path, which the caller names, out of a file error.
+func reason(err error) error {
+	if pathError := (*fs.PathError)(nil); errors.As(err, &pathError) {
+		return pathError.Err
+	}
+	return err
+}

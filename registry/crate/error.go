@@ -1,0 +1,83 @@
+// Package crate knows everything about one published crate and nothing of HTTP or SQL: cargo's
+// publish body, the .crate archive, the Cargo.toml inside it, and the line of the index.
+//
+// The way of a publish is
+//
+//	upload, err := crate.Receive(folder, request.Body, request.ContentLength, 0)
+//	defer upload.Discard()
+//	release, err := upload.Inspect(crate.Origin{Index: indexURL}, crate.ArchiveLimits{})
+//	// … judge token and ownership with release.Entry and upload.Checksum …
+//	err = upload.Keep(finalPath)
+//	line, err := release.Entry.Line()
+//
+// An error that the publisher caused is an [*Error], with a code and a sentence for cargo's
+// user; every other error is the server's own (a full disk, a broken connection).
+//
+// What the index says of a crate comes from the Cargo.toml inside the hashed archive, because a
+// publish token binds the archive by its checksum and not the JSON beside it. The JSON has only
+// to agree.
+//
+// Sources: The Cargo Book, "Registry Web API" and "Index Format"
+// (https://doc.rust-lang.org/cargo/reference/registry-web-api.html, …/registry-index.html), and
+// what cargo 1.95 was seen to send.
+package crate
+
+import (
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+)
+
+// A Code names, for programs, why a publish was refused.
+type Code string
+
+// The codes. Each is the publisher's to mend.
+const (
+	// PublishMalformed: the body is not two length-prefixed parts, or its JSON is not what cargo sends.
+	PublishMalformed Code = "publish-malformed"
+	// PublishTooLarge: the metadata, the archive or the whole body is beyond its limit.
+	PublishTooLarge Code = "publish-too-large"
+	// NameInvalid: the crate's name is not one that this registry takes.
+	NameInvalid Code = "crate-name-invalid"
+	// VersionInvalid: the version is not Semantic Versioning 2.0.0.
+	VersionInvalid Code = "crate-version-invalid"
+	// ArchiveInvalid: the .crate file is not a gzipped tar of the kind that cargo makes.
+	ArchiveInvalid Code = "crate-archive-invalid"
+	// ArchiveTooLarge: the .crate file unpacks to more than the limits allow.
+	ArchiveTooLarge Code = "crate-archive-too-large"
+	// ManifestInvalid: the Cargo.toml inside the archive is not one that cargo normalized.
+	ManifestInvalid Code = "crate-manifest-invalid"
+	// MetadataDisagrees: the JSON beside the archive says other than the Cargo.toml inside.
+	MetadataDisagrees Code = "crate-metadata-disagrees"
+)
+
+// An Error is a refusal that the publisher caused. Detail is made of whole sentences that say
+// what is wrong; it is fit for cargo's {"errors":[{"detail":…}]}, quotes what it cites and clips
+// it, so that it holds no control characters of the publisher's and stays short.
+type Error struct {
+	Code   Code
+	Detail string
+}
+
+// Error returns the detail.
+func (e *Error) Error() string { return e.Detail }
+
+// refuse makes an [*Error]; untrusted text must come through quote.
+func refuse(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Detail: fmt.Sprintf(format, args...)}
+}
+
+// quoteLimit bounds, in bytes, how much of the publisher's text an error repeats.
+const quoteLimit = 100
+
+// quote cites untrusted text: control characters escaped, long text clipped at a character.
+func quote(text string) string {
+	if len(text) <= quoteLimit {
+		return strconv.Quote(text)
+	}
+	cut := quoteLimit
+	for cut > 0 && !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return strconv.Quote(text[:cut]) + "…"
+}

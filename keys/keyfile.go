@@ -67,6 +67,9 @@ func readLimited(path string, limit int64, check func(fs.FileInfo) error) ([]byt
 	if err != nil {
 		return nil, reason(err)
 	}
+	if info.IsDir() {
+		return nil, errors.New("it is a folder")
+	}
 	if check != nil {
 		if err := check(info); err != nil {
 			return nil, err

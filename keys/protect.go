@@ -24,14 +24,16 @@ var (
 // A zero Secret counts as "none" and leads to [ErrNoPassphrase].
 type PassphraseFunc func(ctx context.Context, about Record) (Secret, error)
 
-// workFactor is the binary logarithm of scrypt's cost when a key is written. 18 takes 256 MiB
-// for 1.0 s on one core of a small server, about what a person who has just typed a
-// passphrase will wait, and is what the age command chooses. It is a variable for tests only.
-var workFactor = 18
-
-// maxWorkFactor bounds what opening a key file may cost: 20 takes 1 GiB and 4 s. A file that asks for
-// more was not written by regkey or age, and would stall or exhaust the machine.
-const maxWorkFactor = 20
+// The binary logarithm of scrypt's cost N. Variables for tests only.
+var (
+	// workFactor is used when a key is written. 18 takes 256 MiB for 1.0 to 1.2 s on one core of
+	// a small server, about what a person who has just typed a passphrase will wait, and is
+	// what the age command chooses.
+	workFactor = 18
+	// maxWorkFactor is the most that a key file may ask for: 20 takes 1 GiB and 4 to 5 s. Neither regkey
+	// nor the age command writes a file that asks for more, which could exhaust the machine.
+	maxWorkFactor = 20
+)
 
 // sealKey is the content of a key file: the PASERK text and a line feed, armored by age if there
 // is a passphrase.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"sync"
 
 	"filippo.io/edwards25519"
 )
@@ -154,7 +155,9 @@ func (p PublicKey) CanonicalSignature(signature []byte) bool {
 	if p.IsZero() || len(signature) != p.algorithm.SignatureSize() {
 		return false
 	}
-	return p.algorithm != P384 || new(big.Int).SetBytes(signature[48:]).Cmp(p384HalfOrder) <= 0
+	return p.algorithm != P384 || new(big.Int).SetBytes(signature[48:]).Cmp(p384HalfOrder()) <= 0
 }
 
-var p384HalfOrder = new(big.Int).Rsh(elliptic.P384().Params().N, 1)
+// p384HalfOrder is n/2, rounded down. It is not computed at start, as that would cost every
+// program with only Ed25519 keys 50 µs.
+var p384HalfOrder = sync.OnceValue(func() *big.Int { return new(big.Int).Rsh(elliptic.P384().Params().N, 1) })

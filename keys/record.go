@@ -62,13 +62,18 @@ type recordFile struct {
 
 const recordComment = "# The public facts of a key of regkey, which can make this file again from the secret file beside it.\n"
 
-// encodeRecord is the content of a record file.
+// encodeRecord is the content of a record file. What it returns, parseRecord gives back as r.
 func encodeRecord(r Record) ([]byte, error) {
 	text, err := toml.Marshal(recordFile{r.Public, r.Created, r.Protection})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("encoding record: %w", err)
 	}
-	return append([]byte(recordComment), text...), nil
+	text = append([]byte(recordComment), text...)
+	// A record that can't be read later, for a time that TOML can't express, is refused now.
+	if parsed, err := parseRecord(r.Name, text); err != nil || parsed != r {
+		return nil, errors.Join(errors.New("encoding record: it would not read back as it is"), err)
+	}
+	return text, nil
 }
 
 // parseRecord reads what encodeRecord wrote. A field too many, too few or of an unknown value

@@ -173,7 +173,7 @@ func SignatureFromDER(der []byte) ([]byte, error) {
 	if r.Sign() <= 0 || s.Sign() <= 0 || r.Cmp(n) >= 0 || s.Cmp(n) >= 0 {
 		return nil, errors.New("reading p384 signature: r or s is out of range")
 	}
-	if s.Cmp(p384HalfOrder) > 0 {
+	if s.Cmp(p384HalfOrder()) > 0 {
 		s.Sub(n, &s)
 	}
 	signature := make([]byte, P384.SignatureSize())

@@ -66,6 +66,10 @@ func (s *Store) create(record Record, key *SoftwareKey, passphrase Secret) error
 	if err := s.checkFree(record.Name); err != nil {
 		return err
 	}
+	text, err := encodeRecord(record)
+	if err != nil {
+		return err
+	}
 	sealed, err := sealKey(key, passphrase)
 	if err != nil {
 		return err
@@ -74,7 +78,7 @@ func (s *Store) create(record Record, key *SoftwareKey, passphrase Secret) error
 	if err := atomicfile.Create(path, sealed, 0o600); err != nil {
 		return err
 	}
-	if err := s.writeRecord(record); err != nil {
+	if err := atomicfile.Create(s.file(record.Name, recordExt), text, 0o600); err != nil {
 		return errors.Join(err, atomicfile.Remove(path))
 	}
 	return nil
@@ -179,14 +183,6 @@ func (s *Store) checkFree(name string) error {
 		}
 	}
 	return nil
-}
-
-func (s *Store) writeRecord(r Record) error {
-	text, err := encodeRecord(r)
-	if err != nil {
-		return err
-	}
-	return atomicfile.Create(s.file(r.Name, recordExt), text, 0o600)
 }
 
 func (s *Store) lock(ctx context.Context) (unlock func(), err error) {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+
+	"github.com/cargo-regkey/regkey/internal/atomicfile"
 )
 
 // Lookup is the record of one key. It reads one small file and never the folder. If there is no
@@ -113,12 +115,17 @@ func (s *Store) unlock(ctx context.Context, name string, ask PassphraseFunc) (*S
 // restoreRecord writes a lost record again. It reports nothing: the key is open, and the next
 // Unlock tries again.
 func (s *Store) restoreRecord(ctx context.Context, record Record) {
+	text, err := encodeRecord(record)
+	if err != nil {
+		return
+	}
 	unlock, err := s.lock(ctx)
 	if err != nil {
 		return
 	}
 	defer unlock()
+	// Nobody may have removed the key meanwhile.
 	if exists(s.secretPath(record)) {
-		_ = s.writeRecord(record)
+		_ = atomicfile.Create(s.file(record.Name, recordExt), text, 0o600)
 	}
 }

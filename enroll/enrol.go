@@ -1,0 +1,253 @@
+// Enrolment: making a registry trust a key of this machine.
+
+package enroll
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/cargo-regkey/regkey/keys"
+)
+
+// An EnrolStep is what enrolling comes to, seen from what stands already.
+type EnrolStep string
+
+const (
+	// EnrolFirst begins the account's keyset and needs an invite code.
+	EnrolFirst EnrolStep = "first"
+	// EnrolAdd puts a further key into the keyset, signed by a key that manages.
+	EnrolAdd EnrolStep = "add"
+	// EnrolDone finds the key in the keyset: nothing is left to do.
+	EnrolDone EnrolStep = "done"
+)
+
+// EnrolOptions is what a user says of an enrolment.
+type EnrolOptions struct {
+	Account string      // may be empty where this machine is enrolled already
+	Key     keys.Record // the key to be trusted
+	With    string      // the managing key that signs for a further one; empty: one that is here
+	Can     Can         // 0: everything for the first key, publish, yank and read for a later one
+	Crates  []string    // patterns; empty: every crate
+	Until   time.Time   // zero: no end
+
+	Name      string // what cargo calls the registry
+	Challenge bool   // from discovery
+	Insecure  bool   // the user allows plain http
+
+	// Certificate is where the revocation that is signed in advance goes.
+	Certificate string
+}
+
+// An EnrolPlan says what will happen, before it does.
+type EnrolPlan struct {
+	EnrolOptions
+	Step EnrolStep
+	l    *Lifecycle
+	base *SignedKeyset // nil for EnrolFirst
+	old  *Enrolment    // nil for EnrolFirst
+}
+
+// Enrolled is the outcome.
+type Enrolled struct {
+	Step        EnrolStep
+	Account     string
+	Key         keys.ID
+	Can         Can
+	Version     int
+	Certificate string // the path of the revocation that was signed in advance
+}
+
+// PlanEnrolment settles what an earlier run left, and finds out what enrolling the key means now.
+func (l *Lifecycle) PlanEnrolment(ctx context.Context, o EnrolOptions) (*EnrolPlan, error) {
+	if _, _, err := l.Settle(ctx); err != nil {
+		return nil, err
+	}
+	old, base, err := l.enrolled()
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrManual) {
+		if err := CheckAccount(o.Account); err != nil {
+			return nil, err
+		}
+		return &EnrolPlan{EnrolOptions: o, Step: EnrolFirst, l: l}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if o.Account == "" {
+		o.Account = old.Account
+	}
+	if o.Account != old.Account {
+		return nil, fmt.Errorf("enrolling at %s as %s: this machine is enrolled there as %s", l.Index, o.Account, old.Account)
+	}
+	plan := &EnrolPlan{EnrolOptions: o, Step: EnrolAdd, l: l, base: base, old: old}
+	if _, found := base.Entry(o.Key.Public.ID()); found {
+		plan.Step = EnrolDone
+		return plan, nil
+	}
+	if plan.base, err = l.Sync(ctx); err != nil {
+		return nil, err
+	}
+	if _, found := plan.base.Entry(o.Key.Public.ID()); found {
+		plan.Step = EnrolDone
+		return plan, nil
+	}
+	if o.With == "" {
+		record, err := l.manager(plan.base, old.Key)
+		if err != nil {
+			return nil, err
+		}
+		plan.With = record.Name
+	}
+	return plan, nil
+}
+
+// Run carries the plan out. The code is used by EnrolFirst only; it signs, and is never sent.
+func (p *EnrolPlan) Run(ctx context.Context, code keys.Secret) (*Enrolled, error) {
+	switch p.Step {
+	case EnrolFirst:
+		return p.first(ctx, code)
+	case EnrolAdd:
+		return p.add(ctx)
+	}
+	return p.done()
+}
+
+func (p *EnrolPlan) first(ctx context.Context, code keys.Secret) (*Enrolled, error) {
+	invite, err := InviteKey(code)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := p.l.Unlock(ctx, p.Key.Name)
+	if err != nil {
+		return nil, err
+	}
+	can := p.Can
+	if can == 0 {
+		can = CanEverything
+	}
+	next := &Keyset{
+		Registry: p.l.Index, Account: p.Account, Version: 1, Issued: p.l.now(),
+		Keys: []Entry{{Key: p.Key.Public, Can: can, Until: p.Until, Crates: p.Crates}},
+	}
+	after := Enrolment{Index: p.l.Index, Account: p.Account, Key: p.Key.Name, Since: p.l.now()}
+	p.apply(&after)
+	if err := p.l.certify(ctx, &after, p.Key.Name, signer, p.Certificate); err != nil {
+		return nil, err
+	}
+	standing := Standing{Indexes: []string{p.l.Index}, Account: p.Account, Now: p.l.now(), Bootstrap: ByInvite(invite.Public())}
+	k, err := p.l.change(ctx, next, after, standing, signer, invite)
+	if err != nil {
+		return nil, err
+	}
+	return p.outcome(k, &after), nil
+}
+
+func (p *EnrolPlan) add(ctx context.Context) (*Enrolled, error) {
+	manager, err := p.l.Unlock(ctx, p.With)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := p.l.Unlock(ctx, p.Key.Name)
+	if err != nil {
+		return nil, err
+	}
+	can := p.Can
+	if can == 0 {
+		can = CanByDefault
+	}
+	next, standing, err := p.l.next(p.base)
+	if err != nil {
+		return nil, err
+	}
+	next.Keys = append(next.Keys, Entry{Key: p.Key.Public, Can: can, Until: p.Until, Crates: p.Crates})
+	after := p.old.clone()
+	p.apply(&after)
+	if err := p.l.certify(ctx, &after, p.Key.Name, signer, p.Certificate); err != nil {
+		return nil, err
+	}
+	k, err := p.l.change(ctx, next, after, standing, manager, signer)
+	if err != nil {
+		return nil, err
+	}
+	return p.outcome(k, &after), nil
+}
+
+// done refreshes what may have changed beside the keyset: cargo's name, the registry's wish for challenges.
+func (p *EnrolPlan) done() (*Enrolled, error) {
+	after := p.old.clone()
+	p.apply(&after)
+	if err := p.l.State().saveEnrolment(&after); err != nil {
+		return nil, err
+	}
+	return p.outcome(p.base, &after), nil
+}
+
+func (p *EnrolPlan) apply(e *Enrolment) {
+	if p.Name != "" {
+		e.Name = p.Name
+	}
+	e.Challenge, e.Insecure = p.Challenge, p.Insecure
+	if e.Key == "" {
+		e.Key = p.Key.Name
+	}
+}
+
+func (p *EnrolPlan) outcome(k *SignedKeyset, e *Enrolment) *Enrolled {
+	id := p.Key.Public.ID()
+	entry, _ := k.Entry(id)
+	return &Enrolled{
+		Step: p.Step, Account: k.Account, Key: id, Can: entry.Can, Version: k.Version,
+		Certificate: e.Certificates[id.String()],
+	}
+}
+
+// EnrolManually records that the user has pasted the key into the website of a registry without
+// key API. It replaces an earlier manual record, and refuses to hide a keyset.
+func (l *Lifecycle) EnrolManually(o EnrolOptions, subject string) (*Enrolment, error) {
+	if err := CheckIndex(l.Index); err != nil {
+		return nil, err
+	}
+	old, _, err := l.enrolled()
+	switch {
+	case err == nil:
+		return nil, fmt.Errorf("enrolling by hand at %s: this machine is enrolled there with a keyset, as %s", l.Index, old.Account)
+	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrManual):
+		return nil, err
+	}
+	e := &Enrolment{Index: l.Index, Account: o.Account, Key: o.Key.Name, Subject: subject, Manual: true, Since: l.now()}
+	(&EnrolPlan{EnrolOptions: o}).apply(e)
+	return e, l.State().saveEnrolment(e)
+}
+
+// next is a draft of the version after base, and what it will be judged by: base's keys that are
+// neither revoked nor past their end, and every revocation that is known here.
+func (l *Lifecycle) next(base *SignedKeyset) (*Keyset, Standing, error) {
+	revoked, err := l.State().revoked()
+	if err != nil {
+		return nil, Standing{}, err
+	}
+	issued := l.now()
+	if issued.Before(base.Issued) {
+		issued = base.Issued // a clock that runs a little behind the machine that signed last
+	}
+	next := &Keyset{
+		Registry: base.Registry, Account: base.Account, Version: base.Version + 1,
+		Previous: base.Hash(), Issued: issued,
+		Revoked: append(append([]keys.ID(nil), base.Revoked...), revoked...),
+	}
+	ended := make(map[keys.ID]bool, len(next.Revoked))
+	for _, id := range next.Revoked {
+		ended[id] = true
+	}
+	for _, e := range base.Keys {
+		if !ended[e.Key.ID()] && e.Alive(issued) {
+			next.Keys = append(next.Keys, e)
+		}
+	}
+	standing := Standing{
+		Indexes: []string{l.Index}, Account: base.Account, Previous: base, Now: l.now(), Revoked: revoked,
+	}
+	return next, standing, nil
+}

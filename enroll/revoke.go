@@ -1,0 +1,172 @@
+// Revoking: ending a key now, and taking it out of the keyset.
+
+package enroll
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/cargo-regkey/regkey/keys"
+)
+
+// A RevokePlan says what will happen, before it does.
+type RevokePlan struct {
+	Account string
+	Key     keys.ID
+	Name    string // the key's name in the store; empty if it is not there
+	Reason  Reason
+	// Last says that no key that may manage would be left: the account could only be reopened by
+	// the registry's operator.
+	Last bool
+	// Revoked says that the registry has taken the revocation already.
+	Revoked bool
+	// Done says that nothing is left to do at all.
+	Done bool
+
+	l      *Lifecycle
+	base   *SignedKeyset
+	old    *Enrolment
+	signer string // who signs the revocation
+	next   string // who signs the keyset without the key; empty: nobody here can
+}
+
+// Revoked is the outcome.
+type Revoked struct {
+	Account string
+	Key     keys.ID
+	Reason  Reason
+	// Version is the keyset without the key; 0 if none could be signed here. The key is refused
+	// from the revocation on, whatever the keyset says.
+	Version int
+}
+
+// PlanRevocation settles what an earlier run left, looks at what stands, and finds out what
+// revoking the key (a name in the store, or an id) means now. A registry that can't be asked is no
+// obstacle, as the key may be the only one that could read there; one that contradicts what this
+// machine has verified is.
+func (l *Lifecycle) PlanRevocation(ctx context.Context, key string, reason Reason) (*RevokePlan, error) {
+	e, base, err := l.enrolled()
+	if err != nil {
+		return nil, err
+	}
+	if _, _, err := l.Settle(ctx); err != nil {
+		return nil, err
+	}
+	var distrusted *DistrustError
+	if synced, err := l.Sync(ctx); err == nil {
+		base = synced
+	} else if errors.As(err, &distrusted) {
+		return nil, err
+	}
+	if e, _, err = l.enrolled(); err != nil {
+		return nil, err
+	}
+	plan := &RevokePlan{Account: base.Account, Reason: reason, l: l, base: base, old: e}
+	if err := plan.find(key); err != nil {
+		return nil, err
+	}
+	return plan, plan.choose()
+}
+
+// find resolves the key's name or id.
+func (p *RevokePlan) find(key string) error {
+	record, err := p.l.Keys.Lookup(key)
+	if err == nil {
+		p.Key, p.Name = record.Public.ID(), record.Name
+		return nil
+	}
+	id, idErr := keys.ParseID(key)
+	if idErr != nil {
+		return err // the name's error: names are what people type
+	}
+	p.Key = id
+	if record, err := p.l.Keys.Find(id); err == nil {
+		p.Name = record.Name
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// choose finds who signs what.
+func (p *RevokePlan) choose() error {
+	revoked, err := p.l.State().revoked()
+	if err != nil {
+		return err
+	}
+	entry, listed := p.base.Entry(p.Key)
+	p.Revoked = slices.Contains(revoked, p.Key) || slices.Contains(p.base.Revoked, p.Key)
+	p.Last = listed && entry.Can.Has(Manage) && !slices.ContainsFunc(p.base.Keys, func(e Entry) bool {
+		return e.Key.ID() != p.Key && e.Can.Has(Manage) && !slices.Contains(revoked, e.Key.ID())
+	})
+	manager, err := p.l.manager(p.base, p.old.Key, p.Key)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	p.next, p.signer = manager.Name, manager.Name
+	if p.signer == "" {
+		p.signer = p.Name
+	}
+	if p.next != "" && !listed && slices.Contains(p.base.Revoked, p.Key) {
+		p.next = ""
+	}
+	p.Done = p.Revoked && p.next == ""
+	if p.signer == "" && !p.Revoked {
+		return fmt.Errorf("revoking %v: neither that key nor one that manages the account %s is on this machine: %w", p.Key, p.Account, ErrNotTrusted)
+	}
+	return nil
+}
+
+// Run carries the plan out.
+func (p *RevokePlan) Run(ctx context.Context) (*Revoked, error) {
+	outcome := &Revoked{Account: p.Account, Key: p.Key, Reason: p.Reason}
+	if !p.Revoked {
+		if err := p.revoke(ctx); err != nil {
+			return nil, err
+		}
+	}
+	after := p.old.clone()
+	if after.Key == p.Name && p.Name != "" {
+		after.Key = p.next
+	}
+	if p.next == "" {
+		return outcome, p.l.State().saveEnrolment(&after)
+	}
+	next, standing, err := p.l.next(p.base)
+	if err != nil {
+		return nil, err
+	}
+	manager, err := p.l.Unlock(ctx, p.next)
+	if err != nil {
+		return nil, err
+	}
+	k, err := p.l.change(ctx, next, after, standing, manager)
+	if err != nil {
+		return nil, fmt.Errorf("the key is revoked; taking it out of the keyset: %w", err)
+	}
+	outcome.Version = k.Version
+	return outcome, nil
+}
+
+func (p *RevokePlan) revoke(ctx context.Context) error {
+	signer, err := p.l.Unlock(ctx, p.signer)
+	if err != nil {
+		return err
+	}
+	r, err := SignRevocation(ctx, &Revocation{Registry: p.l.Index, Key: p.Key, Reason: p.Reason}, signer)
+	if err != nil {
+		return err
+	}
+	return p.l.sendRevocation(ctx, r)
+}
+
+// sendRevocation sends r and keeps it.
+func (l *Lifecycle) sendRevocation(ctx context.Context, r *SignedRevocation) error {
+	if err := l.Registry.Revoke(ctx, r.Note); err != nil {
+		return fmt.Errorf("submitting the revocation of %v: %w", r.Key, err)
+	}
+	return l.State().addRevocation(r)
+}

@@ -1,0 +1,194 @@
+// Rotation: a new key comes in and an old one goes, in one version signed by both.
+
+package enroll
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/cargo-regkey/regkey/keys"
+)
+
+// RotateOptions is what a user says of a rotation.
+type RotateOptions struct {
+	Old     string        // name of the key to be replaced; empty: the one that signs here
+	New     string        // name of the key that replaces it
+	Overlap time.Duration // how long the old key still publishes; 0: it goes at once
+	With    string        // the managing key that signs; empty: the old key if it manages, else one that is here
+
+	// Certificate is where the new key's revocation that is signed in advance goes.
+	Certificate string
+}
+
+// A RotatePlan says what will happen, before it does.
+type RotatePlan struct {
+	RotateOptions
+	Done    bool // the keyset has the new key and not the old one: nothing is left to do
+	Account string
+	OldKey  keys.Record
+	Entry   Entry     // the old key's line, which the new one takes over
+	Until   time.Time // the old key's end, with an overlap
+	l       *Lifecycle
+	base    *SignedKeyset
+	old     *Enrolment
+}
+
+// Rotated is the outcome.
+type Rotated struct {
+	Account     string
+	Old, New    keys.ID
+	Until       time.Time // zero: the old key is trusted no more
+	Version     int
+	Certificate string
+}
+
+// PlanRotation settles what an earlier run left, fetches and verifies what stands, and finds out
+// what the rotation means now. The new key need not exist yet: [RotatePlan.Run] wants it.
+func (l *Lifecycle) PlanRotation(ctx context.Context, o RotateOptions) (*RotatePlan, error) {
+	if _, _, err := l.enrolled(); err != nil {
+		return nil, err
+	}
+	if _, _, err := l.Settle(ctx); err != nil {
+		return nil, err
+	}
+	base, err := l.Sync(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e, _, err := l.enrolled()
+	if err != nil {
+		return nil, err
+	}
+	if o.Old == "" {
+		o.Old = e.Key
+	}
+	plan := &RotatePlan{RotateOptions: o, Account: base.Account, l: l, base: base, old: e}
+	if plan.OldKey, err = l.Keys.Lookup(o.Old); err != nil {
+		return nil, err
+	}
+	var found bool
+	plan.Entry, found = base.Entry(plan.OldKey.Public.ID())
+	if done, err := plan.done(found); err != nil || done {
+		plan.Done = done
+		return plan, err
+	}
+	if !found {
+		return nil, fmt.Errorf("rotating %s at %s: the account %s does not trust it: %w", o.Old, l.Index, base.Account, ErrNotTrusted)
+	}
+	if o.Overlap > 0 {
+		plan.Until = l.now().Add(o.Overlap).Truncate(time.Second)
+	}
+	return plan, plan.chooseManager()
+}
+
+// ErrNotTrusted says that a key is not in the account's keyset.
+var ErrNotTrusted = errors.New("not in the keyset")
+
+// done reports whether an earlier run got all the way.
+func (p *RotatePlan) done(oldListed bool) (bool, error) {
+	if p.New == "" {
+		return false, nil
+	}
+	record, err := p.l.Keys.Lookup(p.New)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	_, newListed := p.base.Entry(record.Public.ID())
+	if p.Old == p.New {
+		if !newListed {
+			return false, fmt.Errorf("rotating %s at %s: the new key needs another name", p.Old, p.l.Index)
+		}
+		return true, nil
+	}
+	if newListed && oldListed && p.Entry.Until.IsZero() {
+		return false, fmt.Errorf("rotating %s to %s: the account %s trusts both already: revoke the old one, or name another new key", p.Old, p.New, p.Account)
+	}
+	return newListed, nil
+}
+
+func (p *RotatePlan) chooseManager() error {
+	if p.With != "" {
+		return nil
+	}
+	if p.Entry.Can.Has(Manage) {
+		p.With = p.Old
+		return nil
+	}
+	record, err := p.l.manager(p.base, p.old.Key)
+	p.With = record.Name
+	return err
+}
+
+// Run carries the plan out; the new key must be in the store by now.
+func (p *RotatePlan) Run(ctx context.Context) (*Rotated, error) {
+	newKey, err := p.l.Keys.Lookup(p.New)
+	if err != nil {
+		return nil, err
+	}
+	if p.Done {
+		return p.outcome(p.base, p.old, newKey), nil
+	}
+	manager, err := p.l.Unlock(ctx, p.With)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := p.l.Unlock(ctx, p.New)
+	if err != nil {
+		return nil, err
+	}
+	next, standing, err := p.l.next(p.base)
+	if err != nil {
+		return nil, err
+	}
+	p.replace(next, newKey.Public)
+	after := p.old.clone()
+	if after.Key == p.Old || after.Key == "" {
+		after.Key = p.New
+	}
+	if err := p.l.certify(ctx, &after, p.New, signer, p.Certificate); err != nil {
+		return nil, err
+	}
+	k, err := p.l.change(ctx, next, after, standing, manager, signer)
+	if err != nil {
+		return nil, err
+	}
+	return p.outcome(k, &after, newKey), nil
+}
+
+// replace gives the old key's line to the new one. With an overlap the old key keeps a line of
+// its own, with an end, and loses at once the right to manage.
+func (p *RotatePlan) replace(next *Keyset, key keys.PublicKey) {
+	entries := []Entry{{Key: key, Can: p.Entry.Can, Until: p.Entry.Until, Crates: p.Entry.Crates}}
+	for _, e := range next.Keys {
+		if e.Key != p.OldKey.Public {
+			entries = append(entries, e)
+			continue
+		}
+		e.Can &^= Manage
+		if p.Until.IsZero() || e.Can == 0 {
+			continue
+		}
+		if e.Until.IsZero() || e.Until.After(p.Until) {
+			e.Until = p.Until
+		}
+		entries = append(entries, e)
+	}
+	next.Keys = entries
+}
+
+func (p *RotatePlan) outcome(k *SignedKeyset, e *Enrolment, newKey keys.Record) *Rotated {
+	r := &Rotated{
+		Account: k.Account, Old: p.OldKey.Public.ID(), New: newKey.Public.ID(), Version: k.Version,
+		Certificate: e.Certificates[newKey.Public.ID().String()],
+	}
+	if old, found := k.Entry(r.Old); found {
+		r.Until = old.Until
+	}
+	return r
+}

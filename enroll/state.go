@@ -1,0 +1,224 @@
+// What this machine knows of one registry: the enrolment, the pins, and bytes that are signed but not yet accepted.
+
+package enroll
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/cargo-regkey/regkey/internal/atomicfile"
+	"github.com/cargo-regkey/regkey/keys"
+)
+
+// An Enrolment is the record that this machine's user has enrolled at a registry. The credential
+// provider reads nothing else to choose a key.
+type Enrolment struct {
+	Index     string    `toml:"index"`               // exactly as cargo gives it
+	Name      string    `toml:"name,omitempty"`      // what cargo's configuration calls the registry; may be empty
+	Account   string    `toml:"account,omitempty"`   // empty where Manual
+	Key       string    `toml:"key"`                 // the key that signs; empty once it was revoked and no other is here
+	Subject   string    `toml:"subject,omitempty"`   // the token's sub, where the registry's website gave one
+	Manual    bool      `toml:"manual,omitempty"`    // keys are pasted into the registry's website: there is no keyset
+	Challenge bool      `toml:"challenge,omitempty"` // the registry wants a challenge in every mutation
+	Insecure  bool      `toml:"insecure,omitempty"`  // the user allowed plain http to another machine
+	Since     time.Time `toml:"since"`
+
+	// Certificates are the places of revocations signed in advance, by key id.
+	Certificates map[string]string `toml:"certificates,omitempty"`
+}
+
+// clone is a copy that shares nothing with e.
+func (e *Enrolment) clone() Enrolment {
+	c := *e
+	c.Certificates = maps.Clone(e.Certificates)
+	return c
+}
+
+// State is the folder of one registry: enrolment.toml, keyset.note (the pin), revocations/*.note
+// and pending.toml. Whoever writes holds the lock of the home folder.
+type State struct{ dir string }
+
+// OpenState names the folder of the registry with that index URL. It need not exist.
+func OpenState(home, index string) *State {
+	sum := sha256.Sum256([]byte(index))
+	return &State{filepath.Join(home, "registries", hex.EncodeToString(sum[:16]))}
+}
+
+const maxStateFile = 1 << 20
+
+// LookupEnrolment reads the enrolment at the registry with that index URL; the error wraps
+// [fs.ErrNotExist] if there is none.
+func LookupEnrolment(home, index string) (*Enrolment, error) {
+	return OpenState(home, index).enrolment(index)
+}
+
+// ListEnrolments reads all enrolments, sorted by index URL.
+func ListEnrolments(home string) ([]*Enrolment, error) {
+	folders, err := os.ReadDir(filepath.Join(home, "registries"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("listing enrolments: %w", err)
+	}
+	var all []*Enrolment
+	for _, folder := range folders {
+		s := &State{filepath.Join(home, "registries", folder.Name())}
+		e, err := s.enrolment("")
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // an enrolment that never got further than its signed bytes
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, e)
+	}
+	slices.SortFunc(all, func(a, b *Enrolment) int { return strings.Compare(a.Index, b.Index) })
+	return all, nil
+}
+
+func (s *State) enrolment(index string) (*Enrolment, error) {
+	e := &Enrolment{}
+	if err := s.readTOML("enrolment.toml", e); err != nil {
+		return nil, err
+	}
+	if index != "" && e.Index != index {
+		return nil, fmt.Errorf("reading %s: it is about %q, not %q", filepath.Join(s.dir, "enrolment.toml"), e.Index, index)
+	}
+	return e, nil
+}
+
+func (s *State) saveEnrolment(e *Enrolment) error { return s.writeTOML("enrolment.toml", e) }
+
+// Keyset is the newest keyset that this machine has verified: the pin. The error wraps
+// [fs.ErrNotExist] if there is none.
+func (s *State) Keyset() (*SignedKeyset, error) {
+	note, err := s.read("keyset.note")
+	if err != nil {
+		return nil, err
+	}
+	k, err := ParseSignedKeyset(note)
+	if err != nil {
+		return nil, fmt.Errorf("reading the pinned keyset: %w", err)
+	}
+	return k, nil
+}
+
+func (s *State) pin(k *SignedKeyset) error { return s.write("keyset.note", k.Note) }
+
+// Revocations are those that this machine has made or verified, sorted by key id.
+func (s *State) Revocations() ([]*SignedRevocation, error) {
+	files, err := filepath.Glob(filepath.Join(s.dir, "revocations", "*.note"))
+	if err != nil {
+		return nil, fmt.Errorf("listing revocations: %w", err)
+	}
+	var all []*SignedRevocation
+	for _, file := range files {
+		note, err := s.read(filepath.Join("revocations", filepath.Base(file)))
+		if err != nil {
+			return nil, err
+		}
+		r, err := ParseSignedRevocation(note)
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", file, err)
+		}
+		all = append(all, r)
+	}
+	slices.SortFunc(all, func(a, b *SignedRevocation) int { return a.Key.Compare(b.Key) })
+	return all, nil
+}
+
+func (s *State) addRevocation(r *SignedRevocation) error {
+	return s.write(filepath.Join("revocations", r.Key.String()+".note"), r.Note)
+}
+
+// revoked are the ids of [State.Revocations].
+func (s *State) revoked() ([]keys.ID, error) {
+	all, err := s.Revocations()
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]keys.ID, len(all))
+	for i, r := range all {
+		ids[i] = r.Key
+	}
+	return ids, nil
+}
+
+// pending is a signed keyset on its way: these very bytes are sent again until the registry
+// has answered, so that an answer that got lost costs nothing, and no second touch or passphrase.
+type pending struct {
+	Note      string    `toml:"note,multiline"`
+	Enrolment Enrolment `toml:"enrolment"` // what becomes of the enrolment once the keyset stands
+}
+
+func (p *pending) keyset() (*SignedKeyset, error) { return ParseSignedKeyset([]byte(p.Note)) }
+
+// pending is nil if nothing is on its way.
+func (s *State) pending() (*pending, error) {
+	p := &pending{}
+	err := s.readTOML("pending.toml", p)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return p, err
+}
+
+// Pending reports whether signed bytes wait for the registry's answer.
+func (s *State) Pending() bool {
+	_, err := os.Stat(filepath.Join(s.dir, "pending.toml"))
+	return err == nil
+}
+
+func (s *State) setPending(p *pending) error { return s.writeTOML("pending.toml", p) }
+
+func (s *State) clearPending() error { return atomicfile.Remove(filepath.Join(s.dir, "pending.toml")) }
+
+func (s *State) read(name string) ([]byte, error) {
+	path := filepath.Join(s.dir, name)
+	info, err := os.Stat(path)
+	if err == nil && info.Size() > maxStateFile {
+		return nil, fmt.Errorf("reading %s: larger than %d bytes", path, maxStateFile)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading registry state: %w", err)
+	}
+	return data, nil
+}
+
+func (s *State) readTOML(name string, into any) error {
+	data, err := s.read(name)
+	if err != nil {
+		return err
+	}
+	if err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(into); err != nil {
+		return fmt.Errorf("reading %s: %w", filepath.Join(s.dir, name), err)
+	}
+	return nil
+}
+
+func (s *State) write(name string, data []byte) error {
+	path := filepath.Join(s.dir, name)
+	if err := atomicfile.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	return atomicfile.Write(path, data, 0o600)
+}
+
+func (s *State) writeTOML(name string, value any) error {
+	data, err := toml.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("encoding %s: %w", name, err)
+	}
+	return s.write(name, data)
+}

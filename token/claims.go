@@ -68,10 +68,10 @@ func checkCombination(op Operation, name, version, checksum string) error {
 		{"cksum", checksum != "", op == Publish},
 	} {
 		if claim.present && !claim.want {
-			return fmt.Errorf("a %s token has no %s", op, claim.name)
+			return fmt.Errorf("a token for %s has no %s", op, claim.name)
 		}
 		if !claim.present && claim.want {
-			return fmt.Errorf("a %s token needs %s", op, claim.name)
+			return fmt.Errorf("a token for %s needs %s", op, claim.name)
 		}
 	}
 	if checksum != "" && !isChecksum(checksum) {

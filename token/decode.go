@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -104,17 +105,50 @@ func decodeClaims(payload []byte) (Claims, int64, error) {
 	return c, version, nil
 }
 
-// parseTime reads iat. The method of time.Time holds to the grammar of RFC 3339, section 5.6;
-// time.Parse takes more.
+// parseTime reads iat.
 func parseTime(text string) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, errors.New("iat is missing")
 	}
-	var t time.Time
-	if err := t.UnmarshalText([]byte(text)); err != nil {
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil || !isRFC3339(text) {
 		return time.Time{}, fmt.Errorf("iat %.40q is not a time of RFC 3339", text)
 	}
 	return t.UTC(), nil
+}
+
+// isRFC3339 holds text to the grammar of RFC 3339, section 5.6, with "T" and "Z" in upper case as PASETO
+// has them. The time package also takes one digit for the hour, a comma, and offsets of a day and more.
+func isRFC3339(text string) bool {
+	const seconds = "0000-00-00T00:00:00"
+	if len(text) <= len(seconds) || !hasShape(text[:len(seconds)], seconds) {
+		return false
+	}
+	zone := text[len(seconds):]
+	if zone[0] == '.' {
+		digits := len(zone) - len(strings.TrimLeft(zone[1:], "0123456789")) - 1
+		if digits == 0 {
+			return false
+		}
+		zone = zone[1+digits:]
+	}
+	if zone == "Z" {
+		return true
+	}
+	return (hasShape(zone, "+00:00") || hasShape(zone, "-00:00")) && zone[1:3] <= "23" && zone[4:] <= "59"
+}
+
+// hasShape reports whether text is shape with digits for its zeros.
+func hasShape(text, shape string) bool {
+	if len(text) != len(shape) {
+		return false
+	}
+	for i := range len(text) {
+		if isDigit := text[i] >= '0' && text[i] <= '9'; isDigit != (shape[i] == '0') || !isDigit && text[i] != shape[i] {
+			return false
+		}
+	}
+	return true
 }
 
 func readInteger(name string, d *jsontext.Decoder) (int64, error) {

@@ -1,0 +1,87 @@
+// Challenges: fetched by regkey, so that this program needs no HTTP.
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"time"
+)
+
+const (
+	challengeLimit = 30 * time.Second
+	// maxChallenge bounds what is taken for a challenge, in bytes: it travels in a token of 8 KiB.
+	maxChallenge = 1 << 10
+	// maxComplaint bounds what is shown of what regkey says about a failure.
+	maxComplaint = 500
+)
+
+// challengeFromSibling runs "regkey challenge --index URL" with the regkey that lies beside this
+// program, never one found on PATH, which a project can influence, and takes its output as
+// the challenge.
+func challengeFromSibling(ctx context.Context, index string) (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("finding regkey: %w", err)
+	}
+	return fetchChallenge(ctx, filepath.Join(filepath.Dir(self), siblingName()), index)
+}
+
+func siblingName() string {
+	if runtime.GOOS == "windows" {
+		return "regkey.exe"
+	}
+	return "regkey"
+}
+
+func fetchChallenge(ctx context.Context, regkey, index string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, challengeLimit)
+	defer cancel()
+	var out, complaint limitedBuffer
+	out.limit, complaint.limit = maxChallenge, maxComplaint
+	cmd := exec.CommandContext(ctx, regkey, "challenge", "--index", index)
+	cmd.Stdout, cmd.Stderr = &out, &complaint
+	cmd.WaitDelay = time.Second // for a grandchild that keeps the pipes open
+	if err := cmd.Run(); err != nil {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return "", fmt.Errorf("fetching challenge: no answer within %v", challengeLimit)
+		}
+		if told := bytes.TrimSpace(complaint.Bytes()); len(told) > 0 {
+			return "", fmt.Errorf("fetching challenge: %s", told)
+		}
+		return "", fmt.Errorf("fetching challenge: %w", err)
+	}
+	challenge := bytes.TrimRight(out.Bytes(), "\r\n")
+	if len(challenge) == 0 || out.cut {
+		return "", fmt.Errorf("fetching challenge: regkey printed nothing, or more than %d bytes", maxChallenge)
+	}
+	for _, c := range challenge {
+		if c <= ' ' || c > '~' {
+			return "", errors.New("fetching challenge: what regkey printed is not one word of printable ASCII")
+		}
+	}
+	return string(challenge), nil
+}
+
+// A limitedBuffer keeps the first bytes of what is written to it and drops the others.
+type limitedBuffer struct {
+	bytes.Buffer
+	limit int
+	cut   bool
+}
+
+func (b *limitedBuffer) Write(data []byte) (int, error) {
+	if room := b.limit - b.Len(); len(data) > room {
+		b.cut = true
+		b.Buffer.Write(data[:room])
+	} else {
+		b.Buffer.Write(data)
+	}
+	return len(data), nil
+}

@@ -1,0 +1,80 @@
+// Which key signs for a registry: chosen by the exact index URL, and by nothing else that a request says.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/cargo-regkey/regkey/enroll"
+	"github.com/cargo-regkey/regkey/keys"
+)
+
+// The environment of a job that has a key file and no home of regkey's.
+const (
+	envKeyFile        = "REGKEY_KEY_FILE"
+	envRegistry       = "REGKEY_REGISTRY"
+	envSubject        = "REGKEY_SUBJECT"
+	envPassphraseFile = "REGKEY_PASSPHRASE_FILE"
+)
+
+// errNotEnrolled says that the user never enrolled at the registry that is asked for.
+var errNotEnrolled = errors.New("not enrolled")
+
+// An identity is what this machine has for one registry.
+type identity struct {
+	registry  string // what the user calls it
+	key       string // what the user calls the key: `key "laptop"`
+	subject   string
+	challenge bool
+	recovery  string // what to do where the key is not there
+	open      func(ctx context.Context, ask keys.PassphraseFunc) (*keys.SoftwareKey, error)
+}
+
+// identity finds what signs for index, and opens nothing yet. The environment comes first where it
+// names exactly this registry, so that a job needs no home; then what the user enrolled. The error
+// wraps errNotEnrolled if that is the only fault.
+func (p *provider) identity(index string) (*identity, error) {
+	if file := p.getenv(envKeyFile); file != "" && p.getenv(envRegistry) == index {
+		return &identity{
+			registry: index,
+			key:      fmt.Sprintf("key file %q", file),
+			subject:  p.getenv(envSubject),
+			recovery: "set " + envKeyFile + " to the file that holds the key",
+			open: func(ctx context.Context, ask keys.PassphraseFunc) (*keys.SoftwareKey, error) {
+				return keys.OpenKeyFile(ctx, file, ask)
+			},
+		}, nil
+	}
+	dir, err := p.home()
+	if err != nil {
+		return nil, refuse(err, "regkey does not know where its keys are: set REGKEY_HOME to an absolute path")
+	}
+	enrolment, err := enroll.LookupEnrolment(dir, index)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errNotEnrolled
+	}
+	if err != nil {
+		return nil, refuse(err, "what regkey keeps about this registry cannot be read: repair or remove the file, then enrol again")
+	}
+	name := enrolment.Name
+	if name == "" {
+		name = enrolment.Index
+	}
+	if enrolment.Key == "" {
+		return nil, refuse(nil, "no key of this machine is enrolled at %s any more: run regkey enroll --registry %s", name, name)
+	}
+	return &identity{
+		registry:  name,
+		key:       fmt.Sprintf("key %q", enrolment.Key),
+		subject:   enrolment.Subject,
+		challenge: enrolment.Challenge,
+		recovery:  fmt.Sprintf("bring its file back, or enrol another key with regkey enroll --registry %s --key NAME", name),
+		open: func(ctx context.Context, ask keys.PassphraseFunc) (*keys.SoftwareKey, error) {
+			return keys.OpenStore(filepath.Join(dir, "keys")).Unlock(ctx, enrolment.Key, ask)
+		},
+	}, nil
+}

@@ -1,0 +1,118 @@
+// The calls of the key API.
+
+package registryclient
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/cargo-regkey/regkey/keys"
+)
+
+// Submit sends a signed keyset. It is no error if that very text stands already.
+func (c *Client) Submit(ctx context.Context, account string, note []byte) error {
+	return c.post(ctx, "/accounts/"+url.PathEscape(account)+"/keysets", note)
+}
+
+// Revoke sends a signed revocation. It is no error if the key is revoked already.
+func (c *Client) Revoke(ctx context.Context, note []byte) error {
+	return c.post(ctx, "/revocations", note)
+}
+
+func (c *Client) post(ctx context.Context, path string, note []byte) error {
+	d, err := c.Discover(ctx)
+	if err != nil {
+		return err
+	}
+	body := struct {
+		Note string `json:"note"`
+	}{string(note)}
+	// Documents carry their own authority: no token goes along, so none is needed to end a key.
+	return c.anonymous().do(ctx, http.MethodPost, d.API+path, body, nil)
+}
+
+// Latest is the keyset that stands and every revocation of the account's keys, as signed notes.
+func (c *Client) Latest(ctx context.Context, account string) (note []byte, revocations [][]byte, err error) {
+	d, err := c.Discover(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	var answer struct {
+		Note        string   `json:"note"`
+		Revocations []string `json:"revocations"`
+	}
+	if err := c.get(ctx, d.API+"/accounts/"+url.PathEscape(account)+"/keysets/latest", &answer); err != nil {
+		return nil, nil, err
+	}
+	return []byte(answer.Note), toBytes(answer.Revocations), nil
+}
+
+// Keysets are the signed notes of versions from on, oldest first; more says that others follow.
+func (c *Client) Keysets(ctx context.Context, account string, from int) (notes [][]byte, more bool, err error) {
+	d, err := c.Discover(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	var answer struct {
+		Notes []string `json:"notes"`
+		More  bool     `json:"more"`
+	}
+	if err := c.get(ctx, fmt.Sprintf("%s/accounts/%s/keysets?from=%d", d.API, url.PathEscape(account), from), &answer); err != nil {
+		return nil, false, err
+	}
+	return toBytes(answer.Notes), answer.More, nil
+}
+
+// Challenge fetches a fresh one, for one mutation.
+func (c *Client) Challenge(ctx context.Context) (string, error) {
+	d, err := c.Discover(ctx)
+	if err != nil {
+		return "", err
+	}
+	var answer struct {
+		Challenge string `json:"challenge"`
+	}
+	if err := c.get(ctx, d.API+"/challenge", &answer); err != nil {
+		return "", err
+	}
+	if answer.Challenge == "" {
+		return "", fmt.Errorf("fetching a challenge: the registry sent none")
+	}
+	return answer.Challenge, nil
+}
+
+// A KeyState is what a registry says of one key.
+type KeyState struct {
+	Key     keys.ID   `json:"key"`
+	Account string    `json:"account"`
+	Can     []string  `json:"can"`
+	Crates  []string  `json:"crates"`
+	Since   time.Time `json:"since"`
+	Until   time.Time `json:"until"`
+	Revoked bool      `json:"revoked"`
+	Reason  string    `json:"reason"`
+}
+
+// Key asks what the registry thinks of a key. An unknown one is an [*Error] with code key-unknown.
+func (c *Client) Key(ctx context.Context, id keys.ID) (*KeyState, error) {
+	d, err := c.Discover(ctx)
+	if err != nil {
+		return nil, err
+	}
+	state := &KeyState{}
+	if err := c.get(ctx, d.API+"/keys/"+id.String(), state); err != nil {
+		return nil, err
+	}
+	return state, nil
+}
+
+func toBytes(texts []string) [][]byte {
+	all := make([][]byte, len(texts))
+	for i, text := range texts {
+		all[i] = []byte(text)
+	}
+	return all
+}

@@ -7,6 +7,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"path"
@@ -70,7 +71,7 @@ func ReadArchive(r io.Reader, name, version string, limits ArchiveLimits) (*Arch
 	limits = limits.withDefaults()
 	unpacked := &limitedUnpacker{r: unzip, packed: packed, limits: limits}
 	scan := archiveScan{
-		folder: name + "-" + version, limits: limits, tar: tar.NewReader(unpacked), seen: map[string]bool{},
+		folder: name + "-" + version, limits: limits, tar: tar.NewReader(unpacked), seen: map[[sha256.Size]byte]bool{},
 	}
 	if err := scan.run(); err != nil {
 		return nil, archiveError(packed, err)
@@ -108,7 +109,7 @@ type archiveScan struct {
 	folder   string
 	limits   ArchiveLimits
 	tar      *tar.Reader
-	seen     map[string]bool
+	seen     map[[sha256.Size]byte]bool // paths by hash: long ones cost no more memory
 	entries  int
 	manifest []byte
 }
@@ -147,10 +148,11 @@ func (s *archiveScan) entry(header *tar.Header) error {
 	if err != nil {
 		return err
 	}
-	if s.seen[name] {
+	key := sha256.Sum256([]byte(name))
+	if s.seen[key] {
 		return refuse(ArchiveInvalid, "The crate file has %s twice.", quote(name))
 	}
-	s.seen[name] = true
+	s.seen[key] = true
 	first, _, _ := strings.Cut(inside, "/")
 	switch {
 	case strings.EqualFold(first, ".cargo-ok"):

@@ -48,7 +48,7 @@ type Revoked struct {
 // obstacle, as the key may be the only one that could read there; one that contradicts what this
 // machine has verified is.
 func (l *Lifecycle) PlanRevocation(ctx context.Context, key string, reason Reason) (*RevokePlan, error) {
-	e, base, err := l.enrolled()
+	_, base, err := l.enrolled()
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,8 @@ func (l *Lifecycle) PlanRevocation(ctx context.Context, key string, reason Reaso
 	} else if errors.As(err, &distrusted) {
 		return nil, err
 	}
-	if e, _, err = l.enrolled(); err != nil {
+	e, _, err := l.enrolled()
+	if err != nil {
 		return nil, err
 	}
 	plan := &RevokePlan{Account: base.Account, Reason: reason, l: l, base: base, old: e}

@@ -1,0 +1,61 @@
+# What people run: make demo, make test; and the longer things: make bench, make fuzz.
+
+SHELL := /bin/bash
+GO ?= go
+BIN := $(CURDIR)/bin
+LDFLAGS := -s -w
+# What no library of C is linked into; static, so that it runs wherever it is copied.
+STATIC := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)"
+FUZZTIME ?= 30s
+
+.PHONY: all build demo test lint cross bench fuzz check clean setup install
+
+all: build
+
+## build: the three programs, into bin/
+build:
+	$(STATIC) -o $(BIN)/ ./cmd/...
+
+## install: build, and copy the programs to $(PREFIX)/bin
+PREFIX ?= $(HOME)/.local
+install: build
+	install -d $(PREFIX)/bin
+	install -m 755 $(BIN)/regkey $(BIN)/cargo-credential-regkey $(BIN)/regkey-registry $(PREFIX)/bin/
+
+## demo: the main job before your eyes, in a temporary folder
+demo: setup
+	$(GO) run ./internal/demo
+
+## test: all tests, with the race detector
+test: setup
+	$(GO) test -race -timeout 15m ./...
+
+## setup: install what is missing, saying what
+setup:
+	@./scripts/setup
+
+## lint: format, vet, staticcheck, and builds for other systems
+lint: setup
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool -modfile=tools.mod staticcheck ./...
+
+## cross: everything without cgo, and for darwin and windows
+cross:
+	CGO_ENABLED=0 $(GO) build ./...
+	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 $(GO) build ./cmd/... ./keys/... ./token/... ./enroll/... ./registryclient/... ./cargo/... ./registry/...
+	CGO_ENABLED=0 GOOS=windows $(GO) build ./cmd/... ./keys/... ./token/... ./enroll/... ./registryclient/... ./cargo/... ./registry/...
+
+## bench: every benchmark, each with its ratio to what it is compared with
+bench: setup
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+## fuzz: every fuzz target for FUZZTIME (30s)
+fuzz:
+	@set -e; for package in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+	    echo "$$package $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
+	  done; done
+
+clean:
+	rm -rf $(BIN)

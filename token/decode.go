@@ -9,6 +9,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -16,12 +17,30 @@ import (
 	"github.com/cargo-regkey/regkey/keys"
 )
 
+// errShape says what every object of a token must be.
+var errShape = errors.New("not one JSON object with each name once")
+
+// decoders are kept because the tables in which they look for repeated names are dear to make.
+var decoders = sync.Pool{New: func() any { return jsontext.NewDecoder(&bytes.Buffer{}) }}
+
 // decodeObject calls member for each member of the JSON object that text is, to take the
 // value from d. Text behind the object, a name that occurs twice (also deeper down) and
 // invalid UTF-8 are refused.
 func decodeObject(text []byte, member func(name string, d *jsontext.Decoder) error) error {
-	errShape := errors.New("not one JSON object with each name once")
-	d := jsontext.NewDecoder(bytes.NewBuffer(text))
+	d := decoders.Get().(*jsontext.Decoder)
+	defer decoders.Put(d)
+	d.Reset(bytes.NewBuffer(text))
+	if err := readObject(d, member); err != nil {
+		return err
+	}
+	if _, err := d.ReadToken(); err != io.EOF {
+		return errShape
+	}
+	return nil
+}
+
+// readObject is decodeObject for the next value of d.
+func readObject(d *jsontext.Decoder, member func(name string, d *jsontext.Decoder) error) error {
 	if begin, err := d.ReadToken(); err != nil || begin.Kind() != jsontext.KindBeginObject {
 		return errShape
 	}
@@ -35,9 +54,6 @@ func decodeObject(text []byte, member func(name string, d *jsontext.Decoder) err
 		}
 	}
 	if end, err := d.ReadToken(); err != nil || end.Kind() != jsontext.KindEndObject {
-		return errShape
-	}
-	if _, err := d.ReadToken(); err != io.EOF {
 		return errShape
 	}
 	return nil
@@ -161,17 +177,18 @@ func readInteger(name string, d *jsontext.Decoder) (int64, error) {
 	return 0, fmt.Errorf("%s is not a whole number", name)
 }
 
+var errCustom = errors.New("custom is not valid JSON")
+
 // readCustom takes the value of custom, which may be any JSON, and returns its jti if it has one
 // in the form that we mint: a text in an object.
 func readCustom(d *jsontext.Decoder) (jti string, err error) {
-	value, err := d.ReadValue()
-	if err != nil {
-		return "", errors.New("custom is not valid JSON")
-	}
-	if value.Kind() != jsontext.KindBeginObject {
+	if d.PeekKind() != jsontext.KindBeginObject {
+		if d.SkipValue() != nil {
+			return "", errCustom
+		}
 		return "", nil
 	}
-	err = decodeObject(bytes.Clone(value), func(name string, d *jsontext.Decoder) error {
+	err = readObject(d, func(name string, d *jsontext.Decoder) error {
 		if name != "jti" || d.PeekKind() != jsontext.KindString {
 			return d.SkipValue()
 		}
@@ -181,7 +198,10 @@ func readCustom(d *jsontext.Decoder) (jti string, err error) {
 		}
 		return err
 	})
-	return jti, err
+	if err != nil {
+		return "", errCustom
+	}
+	return jti, nil
 }
 
 // decodeFooter reads a footer: the index URL and the id of the key.

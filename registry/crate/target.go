@@ -103,17 +103,10 @@ func (p *cfgParser) expression(depth int) (string, error) {
 	if word == "" || !isLetter(word[0]) && word[0] != '_' || word == "r#" {
 		return "", errTarget
 	}
+	if word == "all" || word == "any" || word == "not" {
+		return p.combination(word, depth)
+	}
 	switch {
-	case p.peek() == "(" && (word == "all" || word == "any" || word == "not"):
-		p.next()
-		inner, count, err := p.list(depth + 1)
-		if err != nil {
-			return "", err
-		}
-		if word == "not" && count != 1 {
-			return "", errTarget
-		}
-		return word + "(" + inner + ")", nil
 	case p.peek() == "=":
 		p.next()
 		quoted := p.next()
@@ -121,8 +114,26 @@ func (p *cfgParser) expression(depth int) (string, error) {
 			return "", errTarget
 		}
 		return word + " = " + quoted, nil
+	case word == "r#true" || word == "r#false":
+		// cargo 1.95 takes these for true and false, and prints them so.
+		return word[len("r#"):], nil
 	}
 	return word, nil
+}
+
+// combination reads what follows not, all or any.
+func (p *cfgParser) combination(word string, depth int) (string, error) {
+	if p.next() != "(" {
+		return "", errTarget
+	}
+	inner, count, err := p.list(depth + 1)
+	if err != nil {
+		return "", err
+	}
+	if word == "not" && count != 1 {
+		return "", errTarget
+	}
+	return word + "(" + inner + ")", nil
 }
 
 // list reads expressions between commas up to and with the closing parenthesis.

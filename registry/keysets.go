@@ -1,0 +1,310 @@
+// Keysets over HTTP: accounts submit the next version of what they trust, everybody reads the chain.
+
+package registry
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/cargo-regkey/regkey/enroll"
+	"github.com/cargo-regkey/regkey/keys"
+	"github.com/cargo-regkey/regkey/registry/storage"
+)
+
+const (
+	maxNote      = 64 << 10 // bytes of a signed note
+	maxNoteBody  = 2*maxNote + 4<<10
+	keysetsBatch = 100 // notes in one answer
+)
+
+// submission is the body of POST …/keysets and …/revocations.
+type submission struct {
+	Note        string   `json:"note"`
+	Bootstrap   string   `json:"bootstrap"`
+	Attestation []string `json:"attestation"`
+}
+
+// readSubmission reads the body. Unknown members are refused: one that the registry passed over might be one that the
+// client relies on.
+func readSubmission(r *http.Request) (submission, error) {
+	text, err := io.ReadAll(io.LimitReader(r.Body, maxNoteBody+1))
+	if err != nil {
+		return submission{}, refuse(http.StatusBadRequest, "request-invalid", "the request ended before its body did")
+	}
+	if len(text) > maxNoteBody {
+		return submission{}, tooLarge()
+	}
+	var body submission
+	if err := json.Unmarshal(text, &body, json.RejectUnknownMembers(true)); err != nil || body.Note == "" {
+		return submission{}, refuse(http.StatusBadRequest, "request-invalid", `the body of the request is not JSON of the form {"note":"…"}`)
+	}
+	if len(body.Note) > maxNote {
+		return submission{}, tooLarge()
+	}
+	return body, nil
+}
+
+func tooLarge() error {
+	return refuse(http.StatusRequestEntityTooLarge, "note-too-large", "the signed note has more than %d bytes", maxNote)
+}
+
+// accountUnknown is the one answer for an account that does not exist, one that has no keyset, and one that the asker may not see.
+func accountUnknown() error {
+	return refuse(http.StatusNotFound, "account-unknown", "this registry shows no keyset of such an account")
+}
+
+// conflictError says that another keyset stands where the submitted one would go, and shows it.
+type conflictError struct{ standing string }
+
+// Error is the sentence that the answer carries.
+func (e *conflictError) Error() string {
+	return "another version of the keyset stands already: fetch it, and build the next version on it"
+}
+
+func (e *conflictError) write(w http.ResponseWriter) {
+	type entry struct {
+		Code   string `json:"code"`
+		Detail string `json:"detail"`
+	}
+	_ = answer(w, http.StatusConflict, struct {
+		Errors []entry `json:"errors"`
+		Note   string  `json:"note"`
+	}{[]entry{{"keyset-conflict", e.Error()}}, e.standing})
+}
+
+// submitKeyset takes version n+1 of an account's keyset. Submitting what stands already is a success, so that a client which did
+// not see the answer can send the same bytes again.
+func (s *Server) submitKeyset(w http.ResponseWriter, r *http.Request) error {
+	account := r.PathValue("account")
+	if enroll.CheckAccount(account) != nil {
+		return refuse(http.StatusBadRequest, "request-invalid", "account names have 1 to 64 of a-z, 0-9 and -")
+	}
+	body, err := readSubmission(r)
+	if err != nil {
+		return err
+	}
+	if body.Bootstrap != "" || body.Attestation != nil {
+		return refuse(http.StatusBadRequest, "bootstrap-unsupported", "this registry begins accounts with one-time codes only: ask its operator for one")
+	}
+	next, err := enroll.ParseSignedKeyset([]byte(body.Note))
+	if err != nil {
+		return refuse(http.StatusBadRequest, "keyset-malformed", "the signed keyset can't be read: %v", err)
+	}
+	status := http.StatusCreated
+	err = s.storage.Update(r.Context(), func(tx *storage.Tx) error {
+		stands, err := s.followKeyset(r.Context(), tx, account, next)
+		if stands {
+			status = http.StatusOK
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if status == http.StatusCreated {
+		s.log.InfoContext(r.Context(), "keyset accepted", "account", account, "version", next.Version, "keys", len(next.Keys), "closed", next.Closed)
+	}
+	return answer(w, status, map[string]int{"version": next.Version})
+}
+
+// followKeyset judges next against what stands and saves it. It reports whether next stood already.
+func (s *Server) followKeyset(ctx context.Context, tx *storage.Tx, name string, next *enroll.SignedKeyset) (stands bool, err error) {
+	account, err := tx.Account(ctx, name)
+	if errors.Is(err, storage.ErrNotFound) {
+		// The same words as for an account without a code: nobody learns which names exist.
+		return false, enroll.Standing{Indexes: s.indexes, Account: name, Now: s.now()}.Accept(next)
+	}
+	if err != nil {
+		return false, err
+	}
+	standing, err := s.standing(ctx, tx, account)
+	if err != nil {
+		return false, err
+	}
+	if p := standing.Previous; p != nil && next.Version <= p.Version && next.Account == name {
+		if string(next.Text) == string(p.Text) {
+			return true, nil
+		}
+		return false, s.conflict(ctx, tx, standing, next)
+	}
+	if err := standing.Accept(next); err != nil {
+		return false, err
+	}
+	if err := checkFrozen(account); err != nil {
+		return false, err
+	}
+	if account.Version == 0 {
+		if err := s.useInvite(ctx, tx, name); err != nil {
+			return false, err
+		}
+	}
+	return false, s.saveKeyset(ctx, tx, account, next)
+}
+
+// standing is what the registry knows when it judges the account's next keyset.
+func (s *Server) standing(ctx context.Context, tx *storage.Tx, account storage.Account) (enroll.Standing, error) {
+	standing := enroll.Standing{Indexes: s.indexes, Account: account.Name, Now: s.now(), Vet: s.vet(ctx, tx, account.Name)}
+	revoked, err := tx.Revocations(ctx, account.Name)
+	if err != nil {
+		return standing, err
+	}
+	for _, r := range revoked {
+		standing.Revoked = append(standing.Revoked, r.Key)
+	}
+	if account.Version > 0 {
+		standing.Previous, err = readKeyset(ctx, tx, account.Name, account.Version)
+		return standing, err
+	}
+	invite, err := tx.Invite(ctx, account.Name)
+	switch {
+	case err == nil:
+		standing.Bootstrap = enroll.ByInvite(invite.Public)
+	case !errors.Is(err, storage.ErrNotFound):
+		return standing, err
+	}
+	return standing, nil
+}
+
+func readKeyset(ctx context.Context, in interface {
+	Keyset(ctx context.Context, account string, version int) (string, error)
+}, account string, version int,
+) (*enroll.SignedKeyset, error) {
+	note, err := in.Keyset(ctx, account, version)
+	if err != nil {
+		return nil, err
+	}
+	return enroll.ParseSignedKeyset([]byte(note))
+}
+
+// vet refuses a key that belongs or ever belonged to another account, and one of the account's own that was revoked
+// before a reset, when the chain that says so is no longer the account's.
+func (s *Server) vet(ctx context.Context, tx *storage.Tx, account string) func(keys.ID) error {
+	return func(id keys.ID) error {
+		key, err := tx.Key(ctx, id.String())
+		switch {
+		case errors.Is(err, storage.ErrNotFound):
+			return nil
+		case err != nil:
+			return err
+		case key.Account != account:
+			return &enroll.RuleError{Code: enroll.CodeKeyInUse, Detail: "key " + id.String() + " is or was enrolled for another account: make a new key for this one"}
+		case !key.Revoked.IsZero():
+			return &enroll.RuleError{Code: enroll.CodeKeyRevoked, Detail: "key " + id.String() + " is revoked and never comes back: make a new key"}
+		}
+		return nil
+	}
+}
+
+// conflict is the answer to another keyset than the one that stands. Where reading needs a token it shows the standing one
+// only to somebody whose keyset could have stood in its place.
+func (s *Server) conflict(ctx context.Context, tx *storage.Tx, standing enroll.Standing, next *enroll.SignedKeyset) error {
+	answer := &conflictError{standing: string(standing.Previous.Note)}
+	if !s.config.AuthRequired {
+		return answer
+	}
+	standing.Previous = nil
+	if next.Version > 1 {
+		before, err := readKeyset(ctx, tx, standing.Account, next.Version-1)
+		if err != nil {
+			return err
+		}
+		standing.Previous = before
+	}
+	if err := standing.Accept(next); err != nil {
+		return err
+	}
+	return answer
+}
+
+// useInvite spends the account's code, which version 1 has shown to know. An expired one is told only to somebody who knew it.
+func (s *Server) useInvite(ctx context.Context, tx *storage.Tx, account string) error {
+	invite, err := tx.Invite(ctx, account)
+	if err != nil {
+		return err
+	}
+	if s.now().After(invite.Expires) {
+		return &enroll.RuleError{Code: "bootstrap-expired", Detail: "the invite code of account " + account + " expired at " +
+			invite.Expires.Format(time.RFC3339) + ": ask the operator for a new one"}
+	}
+	return tx.VoidInvite(ctx, account)
+}
+
+func (s *Server) saveKeyset(ctx context.Context, tx *storage.Tx, account storage.Account, next *enroll.SignedKeyset) error {
+	now := s.now()
+	var listed []storage.Key
+	if !next.Closed { // a closed account's last keyset is a farewell: none of its keys serves any more
+		for _, e := range next.Keys {
+			listed = append(listed, storage.Key{Public: e.Key, Can: e.Can.String(), Crates: e.Crates, Since: now, Until: e.Until})
+		}
+	}
+	return tx.SaveKeyset(ctx, storage.Keyset{
+		Account: account.Name, Epoch: account.Epoch, Version: next.Version, Note: string(next.Note), Closed: next.Closed, Accepted: now,
+	}, listed)
+}
+
+// serveKeysets gives the chain in batches, from version "from" on.
+func (s *Server) serveKeysets(w http.ResponseWriter, r *http.Request) error {
+	from := 1
+	if text := r.URL.Query().Get("from"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return refuse(http.StatusBadRequest, "request-invalid", "from must be the number of a version")
+		}
+		from = n
+	}
+	account, err := s.shownAccount(r)
+	if err != nil {
+		return err
+	}
+	notes, err := s.storage.Keysets(r.Context(), account.Name, from, keysetsBatch)
+	if err != nil {
+		return err
+	}
+	return answer(w, http.StatusOK, struct {
+		Notes []string `json:"notes"`
+		More  bool     `json:"more"`
+	}{notes, from+len(notes)-1 < account.Version && len(notes) > 0})
+}
+
+// serveLatestKeyset gives the keyset that stands, with every revocation of the account's keys.
+func (s *Server) serveLatestKeyset(w http.ResponseWriter, r *http.Request) error {
+	account, err := s.shownAccount(r)
+	if err != nil {
+		return err
+	}
+	note, err := s.storage.Keyset(r.Context(), account.Name, account.Version)
+	if err != nil {
+		return err
+	}
+	revoked, err := s.storage.Revocations(r.Context(), account.Name)
+	if err != nil {
+		return err
+	}
+	notes := make([]string, 0, len(revoked))
+	for _, revocation := range revoked {
+		notes = append(notes, revocation.Note)
+	}
+	return answer(w, http.StatusOK, struct {
+		Note        string   `json:"note"`
+		Revocations []string `json:"revocations"`
+	}{note, notes})
+}
+
+// shownAccount is the account that a request names, if there is anything to show of it.
+func (s *Server) shownAccount(r *http.Request) (storage.Account, error) {
+	name := r.PathValue("account")
+	if enroll.CheckAccount(name) != nil {
+		return storage.Account{}, accountUnknown()
+	}
+	account, err := s.storage.Account(r.Context(), name)
+	if errors.Is(err, storage.ErrNotFound) || err == nil && account.Version == 0 {
+		return storage.Account{}, accountUnknown()
+	}
+	return account, err
+}

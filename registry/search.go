@@ -1,0 +1,46 @@
+// Search: cargo search.
+
+package registry
+
+import (
+	"net/http"
+	"strconv"
+)
+
+// The number of crates in an answer: what cargo asks for by default, and the most that it may (The Cargo Book,
+// "Registry Web API", Search).
+const (
+	searchDefault = 10
+	searchMost    = 100
+	searchWords   = 200 // bytes of a query that are looked at
+)
+
+func (s *Server) search(w http.ResponseWriter, r *http.Request) error {
+	query := r.URL.Query()
+	limit := searchDefault
+	if text := query.Get("per_page"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return refuse(http.StatusBadRequest, "request-invalid", "per_page must be a number from 1 to %d", searchMost)
+		}
+		limit = min(n, searchMost)
+	}
+	words := query.Get("q")
+	if len(words) > searchWords {
+		words = words[:searchWords]
+	}
+	found, total, err := s.storage.Search(r.Context(), words, limit)
+	if err != nil {
+		return err
+	}
+	type entry struct {
+		Name        string `json:"name"`
+		Version     string `json:"max_version"`
+		Description string `json:"description"`
+	}
+	entries := make([]entry, 0, len(found))
+	for _, c := range found {
+		entries = append(entries, entry{c.Name, c.Newest, c.Description})
+	}
+	return answer(w, http.StatusOK, map[string]any{"crates": entries, "meta": map[string]int{"total": total}})
+}

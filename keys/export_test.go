@@ -1,0 +1,32 @@
+// What tests of this package may reach that nobody else may.
+
+package keys
+
+// SetWorkFactors changes what scrypt costs when a key is written, and at most when one is opened.
+func SetWorkFactors(writing, most int) (oldWriting, oldMost int) {
+	oldWriting, oldMost = workFactor, maxWorkFactor
+	workFactor, maxWorkFactor = writing, most
+	return oldWriting, oldMost
+}
+
+// UncheckedID is the id of an Ed25519 public key that [NewPublicKey] refuses: some published
+// vectors are for keys that are no points.
+func UncheckedID(raw []byte) ID {
+	p := PublicKey{algorithm: Ed25519}
+	copy(p.raw[:], raw)
+	return p.ID()
+}
+
+// UncheckedKey is a signer whose record names another public key than the one it signs with.
+func UncheckedKey(k *SoftwareKey, public PublicKey) *SoftwareKey {
+	return &SoftwareKey{public: public, secret: k.secret, sign: k.sign}
+}
+
+// Ed25519BasePoint is the public key that Warm verifies with.
+func Ed25519BasePoint() []byte { return ed25519BasePoint[:] }
+
+// EncodeRecord and ParseRecord are the two directions of a record file.
+var (
+	EncodeRecord = encodeRecord
+	ParseRecord  = parseRecord
+)

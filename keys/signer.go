@@ -92,11 +92,11 @@ func ParseSoftwareKey(text Secret) (*SoftwareKey, error) {
 		return nil, fmt.Errorf("parsing secret key: %w", err)
 	}
 	if a == Ed25519 {
-		private := ed25519.NewKeyFromSeed(raw[:ed25519.SeedSize])
-		if subtle.ConstantTimeCompare(private, raw) != 1 {
+		public, err := ed25519PublicOf(raw[:ed25519.SeedSize])
+		if err != nil || subtle.ConstantTimeCompare(public, raw[ed25519.SeedSize:]) != 1 {
 			return nil, errors.New("parsing secret key: its two halves do not belong together")
 		}
-		return newEd25519Key(private)
+		return newEd25519Key(raw)
 	}
 	private, err := ecdsa.ParseRawPrivateKey(elliptic.P384(), raw)
 	if err != nil {
@@ -130,7 +130,7 @@ func newEd25519Key(private ed25519.PrivateKey) (*SoftwareKey, error) {
 	return &SoftwareKey{
 		public: public,
 		secret: NewSecret([]byte(joinPASERK(Ed25519, "secret", private))),
-		sign:   func(message []byte) ([]byte, error) { return ed25519.Sign(private, message), nil },
+		sign:   func(message []byte) ([]byte, error) { return ed25519Sign(private, message) },
 	}, nil
 }
 

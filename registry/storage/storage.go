@@ -36,6 +36,9 @@ var ErrExists = errors.New("exists already")
 //go:embed migrations/*.sql
 var migrations embed.FS
 
+// File is the name of the database in the data folder.
+const File = "registry.db"
+
 // A DB is an open data folder. Its reading methods see the last committed state; everything
 // that writes goes through [DB.Update]. It is safe for use by many goroutines.
 type DB struct {
@@ -66,7 +69,7 @@ func Open(ctx context.Context, dir string) (*DB, error) {
 			return nil, fmt.Errorf("making data folder: %w", err)
 		}
 	}
-	path, err := filepath.Abs(filepath.Join(dir, "registry.db"))
+	path, err := filepath.Abs(filepath.Join(dir, File))
 	if err != nil {
 		return nil, fmt.Errorf("finding data folder: %w", err)
 	}

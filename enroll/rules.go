@@ -90,14 +90,20 @@ type Standing struct {
 	Revoked []keys.ID
 	// Bootstrap is for version 1 only.
 	Bootstrap Bootstrap
-	// Vet, if set, is asked about every key that is new in the version; its error is returned as it
-	// is. A registry refuses here keys that are or were another account's.
+	// Vet, if set, is asked about every key that is new in the version, once the version is vouched
+	// for; its error is returned as it is. A registry refuses here keys that are or were another
+	// account's.
 	Vet func(keys.ID) error
+
+	// past says that the version was accepted some time ago, so that some of Revoked may have been
+	// revoked after it: it need not tell of them, and may list those that were trusted before. Its
+	// authority still can't come from one of them.
+	past bool
 }
 
 // Accept decides whether next may follow what stands. It returns nil, a [*RuleError], or an
-// error of Vet. Cheap checks come before signatures, and a managing signature before those of new
-// keys, so that a stranger costs a registry at most one signature check.
+// error of Vet. Cheap checks come before signatures, and a managing signature before Vet and the
+// signatures of new keys, so that a stranger costs a registry at most one signature check.
 func (s Standing) Accept(next *SignedKeyset) error {
 	for _, check := range []func(*SignedKeyset) error{s.checkPlace, s.checkTime, s.checkKeys, s.checkRevoked, s.checkSignatures} {
 		if err := check(next); err != nil {
@@ -145,7 +151,7 @@ func (s Standing) checkTime(next *SignedKeyset) error {
 		return broken(CodeIssued, "the keyset was issued at %s, which is in the future: check the clock of the machine that signed it", next.Issued.Format(timeLayout))
 	}
 	if next.Issued.Before(s.Now.Add(-maxAge)) {
-		return broken(CodeIssued, "the keyset was issued at %s, more than 30 days ago: sign a new one", next.Issued.Format(timeLayout))
+		return broken(CodeIssued, "the keyset was issued at %s, more than 30 days ago: check the clock of the machine that signed it, and sign a new one", next.Issued.Format(timeLayout))
 	}
 	if s.Previous != nil && next.Issued.Before(s.Previous.Issued) {
 		return broken(CodeIssued, "the keyset was issued at %s, before the version that it follows (%s)", next.Issued.Format(timeLayout), s.Previous.Issued.Format(timeLayout))
@@ -163,18 +169,17 @@ func (s Standing) checkKeys(next *SignedKeyset) error {
 		if e.Can.Has(Manage) {
 			managers++
 		}
-		if slices.Contains(s.Revoked, e.Key.ID()) {
-			return broken(CodeKeyRevoked, "key %v is revoked: a revoked key never comes back", e.Key.ID())
-		}
 	}
 	if managers == 0 && !next.Closed {
 		return broken(CodeNoManager, "no key in the keyset may manage: the account would be locked for ever")
 	}
-	for _, e := range s.added(next) {
-		if s.Vet != nil {
-			if err := s.Vet(e.Key.ID()); err != nil {
-				return err
-			}
+	bound := next.Keys
+	if s.past {
+		bound = s.added(next)
+	}
+	for _, e := range bound {
+		if slices.Contains(s.Revoked, e.Key.ID()) {
+			return broken(CodeKeyRevoked, "key %v is revoked: a revoked key never comes back", e.Key.ID())
 		}
 	}
 	return nil
@@ -182,12 +187,15 @@ func (s Standing) checkKeys(next *SignedKeyset) error {
 
 // checkRevoked is rule 5, and that a revoked line never goes away.
 func (s Standing) checkRevoked(next *SignedKeyset) error {
-	expected := slices.Clone(s.Revoked)
+	var expected []keys.ID
+	if !s.past {
+		expected = append(expected, s.Revoked...)
+	}
 	if s.Previous != nil {
 		expected = append(expected, s.Previous.Revoked...)
 	}
 	for _, id := range expected {
-		if !slices.Contains(next.Revoked, id) {
+		if _, found := slices.BinarySearchFunc(next.Revoked, id, keys.ID.Compare); !found {
 			return broken(CodeRevocations, "the keyset lacks the line %q: revocations are carried along for ever", "revoked: "+id.String())
 		}
 	}
@@ -234,6 +242,11 @@ func (s Standing) checkSignatures(next *SignedKeyset) error {
 		}
 	}
 	for _, e := range added {
+		if s.Vet != nil {
+			if err := s.Vet(e.Key.ID()); err != nil {
+				return err
+			}
+		}
 		if err := next.signed.verify(e.Key); err != nil {
 			return broken(CodePossession, "key %v is new in the keyset: %v", e.Key.ID(), err)
 		}
@@ -267,8 +280,12 @@ func (s Standing) vouching(next *SignedKeyset, added map[keys.ID]bool) (keys.ID,
 }
 
 func (s Standing) managing(next *SignedKeyset, added map[keys.ID]bool) (keys.ID, error) {
+	before := make(map[keys.ID]Entry, len(s.Previous.Keys)) // an id costs a hash: each once, not each for every signer
+	for _, e := range s.Previous.Keys {
+		before[e.Key.ID()] = e
+	}
 	for _, id := range next.Signers() {
-		e, found := s.Previous.Entry(id)
+		e, found := before[id]
 		if !found || added[id] {
 			continue
 		}

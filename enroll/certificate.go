@@ -17,7 +17,7 @@ import (
 // CertificatePath is where the revocation certificate of a key goes if the user names no place: on the
 // same disk as the key, which is why `regkey status` keeps asking to move it.
 func (l *Lifecycle) CertificatePath(key string) string {
-	return filepath.Join(l.Home, "revocations", key+"-"+filepath.Base(l.State().dir)[:8]+".revocation")
+	return filepath.Join(l.Home, "revocations", key+"-"+l.State().folder()[:8]+".revocation")
 }
 
 // certify signs the own revocation of the key with that name, writes it to path ("" meaning [Lifecycle.CertificatePath]), and notes the

@@ -56,12 +56,15 @@ func OpenState(home, index string) *State {
 	return &State{filepath.Join(home, "registries", hex.EncodeToString(sum[:16]))}
 }
 
+// folder is the last element of the folder's path.
+func (s *State) folder() string { return filepath.Base(s.dir) }
+
 const maxStateFile = 1 << 20
 
 // LookupEnrolment reads the enrolment at the registry with that index URL; the error wraps
 // [fs.ErrNotExist] if there is none.
 func LookupEnrolment(home, index string) (*Enrolment, error) {
-	return OpenState(home, index).enrolment(index)
+	return OpenState(home, index).enrolment()
 }
 
 // ListEnrolments reads all enrolments, sorted by index URL.
@@ -72,8 +75,11 @@ func ListEnrolments(home string) ([]*Enrolment, error) {
 	}
 	var all []*Enrolment
 	for _, folder := range folders {
+		if !folder.IsDir() {
+			continue // a file manager's, not ours
+		}
 		s := &State{filepath.Join(home, "registries", folder.Name())}
-		e, err := s.enrolment("")
+		e, err := s.enrolment()
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // an enrolment that never got further than its signed bytes
 		}
@@ -86,13 +92,15 @@ func ListEnrolments(home string) ([]*Enrolment, error) {
 	return all, nil
 }
 
-func (s *State) enrolment(index string) (*Enrolment, error) {
+// enrolment refuses a file that was moved here from another registry's folder, whose name is a hash
+// of the index URL.
+func (s *State) enrolment() (*Enrolment, error) {
 	e := &Enrolment{}
 	if err := s.readTOML("enrolment.toml", e); err != nil {
 		return nil, err
 	}
-	if index != "" && e.Index != index {
-		return nil, fmt.Errorf("reading %s: it is about %q, not %q", filepath.Join(s.dir, "enrolment.toml"), e.Index, index)
+	if OpenState("", e.Index).folder() != s.folder() {
+		return nil, fmt.Errorf("reading %s: it is about %q, whose folder is another", filepath.Join(s.dir, "enrolment.toml"), e.Index)
 	}
 	return e, nil
 }
@@ -117,19 +125,22 @@ func (s *State) pin(k *SignedKeyset) error { return s.write("keyset.note", k.Not
 
 // Revocations are those that this machine has made or verified, sorted by key id.
 func (s *State) Revocations() ([]*SignedRevocation, error) {
-	files, err := filepath.Glob(filepath.Join(s.dir, "revocations", "*.note"))
-	if err != nil {
+	files, err := os.ReadDir(filepath.Join(s.dir, "revocations"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("listing revocations: %w", err)
 	}
 	var all []*SignedRevocation
 	for _, file := range files {
-		note, err := s.read(filepath.Join("revocations", filepath.Base(file)))
+		if filepath.Ext(file.Name()) != ".note" {
+			continue // what an interrupted write left
+		}
+		note, err := s.read(filepath.Join("revocations", file.Name()))
 		if err != nil {
 			return nil, err
 		}
 		r, err := ParseSignedRevocation(note)
 		if err != nil {
-			return nil, fmt.Errorf("reading %s: %w", file, err)
+			return nil, fmt.Errorf("reading revocation %s: %w", filepath.Join(s.dir, "revocations", file.Name()), err)
 		}
 		all = append(all, r)
 	}

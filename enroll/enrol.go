@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/cargo-regkey/regkey/keys"
@@ -82,16 +83,14 @@ func (l *Lifecycle) PlanEnrolment(ctx context.Context, o EnrolOptions) (*EnrolPl
 		return nil, fmt.Errorf("enrolling at %s as %s: this machine is enrolled there as %s", l.Index, o.Account, old.Account)
 	}
 	plan := &EnrolPlan{EnrolOptions: o, Step: EnrolAdd, l: l, base: base, old: old}
-	if _, found := base.Entry(o.Key.Public.ID()); found {
-		plan.Step = EnrolDone
-		return plan, nil
+	if done, err := plan.done(); err != nil || done {
+		return plan, err
 	}
 	if plan.base, err = l.Sync(ctx); err != nil {
 		return nil, err
 	}
-	if _, found := plan.base.Entry(o.Key.Public.ID()); found {
-		plan.Step = EnrolDone
-		return plan, nil
+	if done, err := plan.done(); err != nil || done {
+		return plan, err
 	}
 	if o.With == "" {
 		record, err := l.manager(plan.base, old.Key)
@@ -103,6 +102,23 @@ func (l *Lifecycle) PlanEnrolment(ctx context.Context, o EnrolOptions) (*EnrolPl
 	return plan, nil
 }
 
+// done reports whether the key is trusted already. One that is revoked, whether or not the keyset
+// has heard of it, is an error.
+func (p *EnrolPlan) done() (bool, error) {
+	id := p.Key.Public.ID()
+	revoked, err := p.l.State().revoked()
+	if err != nil {
+		return false, err
+	}
+	if slices.Contains(revoked, id) || slices.Contains(p.base.Revoked, id) {
+		return false, broken(CodeKeyRevoked, "key %v is revoked: a revoked key never comes back", id)
+	}
+	if _, found := p.base.Entry(id); found {
+		p.Step = EnrolDone
+	}
+	return p.Step == EnrolDone, nil
+}
+
 // Run carries the plan out. The code is used by EnrolFirst only; it signs, and is never sent.
 func (p *EnrolPlan) Run(ctx context.Context, code keys.Secret) (*Enrolled, error) {
 	switch p.Step {
@@ -111,7 +127,7 @@ func (p *EnrolPlan) Run(ctx context.Context, code keys.Secret) (*Enrolled, error
 	case EnrolAdd:
 		return p.add(ctx)
 	}
-	return p.done()
+	return p.refresh()
 }
 
 func (p *EnrolPlan) first(ctx context.Context, code keys.Secret) (*Enrolled, error) {
@@ -129,7 +145,7 @@ func (p *EnrolPlan) first(ctx context.Context, code keys.Secret) (*Enrolled, err
 	}
 	next := &Keyset{
 		Registry: p.l.Index, Account: p.Account, Version: 1, Issued: p.l.now(),
-		Keys: []Entry{{Key: p.Key.Public, Can: can, Until: p.Until, Crates: p.Crates}},
+		Keys: []Entry{p.entry(can)},
 	}
 	after := Enrolment{Index: p.l.Index, Account: p.Account, Key: p.Key.Name, Since: p.l.now()}
 	p.apply(&after)
@@ -161,7 +177,7 @@ func (p *EnrolPlan) add(ctx context.Context) (*Enrolled, error) {
 	if err != nil {
 		return nil, err
 	}
-	next.Keys = append(next.Keys, Entry{Key: p.Key.Public, Can: can, Until: p.Until, Crates: p.Crates})
+	next.Keys = append(next.Keys, p.entry(can))
 	after := p.old.clone()
 	p.apply(&after)
 	if err := p.l.certify(ctx, &after, p.Key.Name, signer, p.Certificate); err != nil {
@@ -174,8 +190,13 @@ func (p *EnrolPlan) add(ctx context.Context) (*Enrolled, error) {
 	return p.outcome(k, &after), nil
 }
 
-// done refreshes what may have changed beside the keyset: cargo's name, the registry's wish for challenges.
-func (p *EnrolPlan) done() (*Enrolled, error) {
+// entry is the key's line.
+func (p *EnrolPlan) entry(can Can) Entry {
+	return Entry{Key: p.Key.Public, Can: can, Until: p.Until.UTC().Truncate(time.Second), Crates: p.Crates}
+}
+
+// refresh saves what may have changed beside the keyset: cargo's name, the registry's wish for challenges.
+func (p *EnrolPlan) refresh() (*Enrolled, error) {
 	after := p.old.clone()
 	p.apply(&after)
 	if err := p.l.State().saveEnrolment(&after); err != nil {
@@ -204,13 +225,16 @@ func (p *EnrolPlan) outcome(k *SignedKeyset, e *Enrolment) *Enrolled {
 }
 
 // EnrolManually records that the user has pasted the key into the website of a registry without
-// key API. It replaces an earlier manual record, and refuses to hide a keyset.
+// key API. It replaces an earlier manual record, and refuses to hide a keyset, one that waits for the
+// registry's answer included.
 func (l *Lifecycle) EnrolManually(o EnrolOptions, subject string) (*Enrolment, error) {
 	if err := CheckIndex(l.Index); err != nil {
 		return nil, err
 	}
 	old, _, err := l.enrolled()
 	switch {
+	case l.State().Pending():
+		return nil, fmt.Errorf("enrolling by hand at %s: a signed keyset still waits for that registry's answer: run regkey enroll without --manual first", l.Index)
 	case err == nil:
 		return nil, fmt.Errorf("enrolling by hand at %s: this machine is enrolled there with a keyset, as %s", l.Index, old.Account)
 	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrManual):
@@ -228,10 +252,7 @@ func (l *Lifecycle) next(base *SignedKeyset) (*Keyset, Standing, error) {
 	if err != nil {
 		return nil, Standing{}, err
 	}
-	issued := l.now()
-	if issued.Before(base.Issued) {
-		issued = base.Issued // a clock that runs a little behind the machine that signed last
-	}
+	issued := l.issued(base)
 	next := &Keyset{
 		Registry: base.Registry, Account: base.Account, Version: base.Version + 1,
 		Previous: base.Hash(), Issued: issued,
@@ -247,7 +268,16 @@ func (l *Lifecycle) next(base *SignedKeyset) (*Keyset, Standing, error) {
 		}
 	}
 	standing := Standing{
-		Indexes: []string{l.Index}, Account: base.Account, Previous: base, Now: l.now(), Revoked: revoked,
+		Indexes: []string{l.Index}, Account: base.Account, Previous: base, Now: issued, Revoked: revoked,
 	}
 	return next, standing, nil
+}
+
+// issued is the time of a version after base. It may be later than this machine's clock, which then
+// runs behind that of the machine that signed base; the registry has accepted that one.
+func (l *Lifecycle) issued(base *SignedKeyset) time.Time {
+	if now := l.now(); now.After(base.Issued) {
+		return now
+	}
+	return base.Issued
 }

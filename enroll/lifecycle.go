@@ -66,8 +66,8 @@ func (l *Lifecycle) State() *State { return OpenState(l.Home, l.Index) }
 func (l *Lifecycle) now() time.Time { return l.Now().UTC().Truncate(time.Second) }
 
 // Settle sends signed bytes that an earlier run left behind, and makes their outcome this
-// machine's. If the registry refuses them, the old state stands and they are dropped.
-// It reports what became of them: nil and false if there were none.
+// machine's. If the registry refuses them, and does not show that they stood before another version
+// followed, the old state stands and they are dropped. It reports what became of them: nil and false if there were none.
 func (l *Lifecycle) Settle(ctx context.Context) (accepted *SignedKeyset, found bool, err error) {
 	p, err := l.State().pending()
 	if err != nil || p == nil {
@@ -90,20 +90,52 @@ func (l *Lifecycle) submit(ctx context.Context, p *pending) (*SignedKeyset, erro
 	err = l.Registry.Submit(ctx, k.Account, k.Note)
 	var refusal Refusal
 	if errors.As(err, &refusal) {
-		if clearErr := l.State().clearPending(); clearErr != nil {
-			return nil, clearErr
-		}
+		err = l.refused(ctx, k, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("submitting version %d of the keyset: %w", k.Version, err)
 	}
-	if err := l.State().pin(k); err != nil {
+	if err := l.pinNewer(k); err != nil {
 		return nil, err
 	}
 	if err := l.State().saveEnrolment(&p.Enrolment); err != nil {
 		return nil, err
 	}
 	return k, l.State().clearPending()
+}
+
+// refused looks whether the registry refuses k only because it has long taken it: the answer got
+// lost, and another machine has built on k since. Then it returns nil. Else it drops the signed
+// bytes and returns refusal. While that can't be found out, they stay.
+func (l *Lifecycle) refused(ctx context.Context, k *SignedKeyset, refusal error) error {
+	notes, _, err := l.Registry.Keysets(ctx, k.Account, k.Version)
+	var unseen Refusal
+	// Before version 1 stands, this machine may have no key that reads there.
+	if err != nil && !errors.As(err, &unseen) && k.Version > 1 {
+		return fmt.Errorf("the registry refused it (%v) and can't be asked what stands: %w", refusal, err)
+	}
+	if err == nil && len(notes) > 0 {
+		if shown, err := ParseSignedKeyset(notes[0]); err == nil && shown.Hash() == k.Hash() {
+			return nil
+		}
+	}
+	if err := l.State().clearPending(); err != nil {
+		return fmt.Errorf("dropping a refused keyset: %v", err)
+	}
+	return refusal
+}
+
+// pinNewer moves the pin to k, unless it is there or further already: after an interruption the
+// chain may have been fetched before k's own answer was noted.
+func (l *Lifecycle) pinNewer(k *SignedKeyset) error {
+	pinned, err := l.State().Keyset()
+	if err == nil && pinned.Version >= k.Version {
+		return nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return l.State().pin(k)
 }
 
 // change signs next by signers, stores it, and submits it.
@@ -165,15 +197,20 @@ func (l *Lifecycle) Sync(ctx context.Context) (*SignedKeyset, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The pin goes first: were a revocation there without it, a version that the key had signed before
+	// would be refused on the next run.
+	if len(chain) > 0 {
+		pinned = chain[len(chain)-1]
+		if err := l.State().pin(pinned); err != nil {
+			return nil, err
+		}
+	}
 	for _, r := range received {
 		if err := l.State().addRevocation(r); err != nil {
 			return nil, err
 		}
 	}
-	if len(chain) == 0 {
-		return pinned, nil
-	}
-	return latest, l.State().pin(latest)
+	return pinned, nil
 }
 
 // chain fetches and verifies the versions after pinned, up to latest.
@@ -198,11 +235,14 @@ func (l *Lifecycle) chain(ctx context.Context, pinned, latest *SignedKeyset, rev
 			return nil, distrust("the registry shows version %d of the keyset and not version %d before it", latest.Version, last.Version+1)
 		}
 		for _, note := range notes {
+			if last.Version == latest.Version {
+				break // another machine was quicker: its version is for the next time
+			}
 			next, err := ParseSignedKeyset(note)
 			if err != nil {
 				return nil, distrust("the registry sent no keyset as version %d: %v", last.Version+1, err)
 			}
-			standing := Standing{Indexes: []string{l.Index}, Account: pinned.Account, Previous: last, Now: next.Issued, Revoked: revoked}
+			standing := Standing{Indexes: []string{l.Index}, Account: pinned.Account, Previous: last, Now: next.Issued, Revoked: revoked, past: true}
 			if err := standing.Accept(next); err != nil {
 				return nil, distrust("the registry's version %d does not follow what this machine has verified: %v", next.Version, err)
 			}
@@ -230,8 +270,11 @@ func checkRevocations(index string, notes [][]byte, known []keys.ID, seen []*Sig
 	shown := map[keys.ID]bool{}
 	for _, note := range notes {
 		r, err := ParseSignedRevocation(note)
-		if err != nil || r.Registry != index {
+		if err != nil {
 			return nil, distrust("the registry sent a revocation that is none: %v", err)
+		}
+		if r.Registry != index {
+			return nil, distrust("the registry sent a revocation for another one, %s", r.Registry)
 		}
 		shown[r.Key] = true
 		signer, found := public[r.Signer()]
@@ -254,16 +297,14 @@ func checkRevocations(index string, notes [][]byte, known []keys.ID, seen []*Sig
 	return verified, nil
 }
 
-// manager names a key of this machine that may manage in k, the preferred one first.
+// manager names a key of this machine that may manage in k, the preferred one first. A record that
+// can't be read is in the way only where it might be the one.
 func (l *Lifecycle) manager(k *SignedKeyset, preferred string, except ...keys.ID) (keys.Record, error) {
 	revoked, err := l.State().revoked()
 	if err != nil {
 		return keys.Record{}, err
 	}
-	records, err := l.Keys.List()
-	if err != nil {
-		return keys.Record{}, err
-	}
+	records, faults := l.Keys.List()
 	slices.SortStableFunc(records, func(a, b keys.Record) int {
 		switch {
 		case a.Name == preferred:
@@ -280,5 +321,5 @@ func (l *Lifecycle) manager(k *SignedKeyset, preferred string, except ...keys.ID
 			return record, nil
 		}
 	}
-	return keys.Record{}, fmt.Errorf("no key on this machine may manage the account %s: %w", k.Account, fs.ErrNotExist)
+	return keys.Record{}, errors.Join(fmt.Errorf("no key on this machine may manage the account %s: %w", k.Account, fs.ErrNotExist), faults)
 }

@@ -30,7 +30,8 @@ type RevokePlan struct {
 	base   *SignedKeyset
 	old    *Enrolment
 	signer string // who signs the revocation
-	next   string // who signs the keyset without the key; empty: nobody here can
+	next   string // who signs the keyset without the key; empty: nobody here can, or it is done
+	heir   string // who signs tokens here from now on, if the key did; empty: nobody
 }
 
 // Revoked is the outcome.
@@ -48,20 +49,14 @@ type Revoked struct {
 // obstacle, as the key may be the only one that could read there; one that contradicts what this
 // machine has verified is.
 func (l *Lifecycle) PlanRevocation(ctx context.Context, key string, reason Reason) (*RevokePlan, error) {
-	_, base, err := l.enrolled()
-	if err != nil {
-		return nil, err
-	}
 	if _, _, err := l.Settle(ctx); err != nil {
 		return nil, err
 	}
 	var distrusted *DistrustError
-	if synced, err := l.Sync(ctx); err == nil {
-		base = synced
-	} else if errors.As(err, &distrusted) {
+	if _, err := l.Sync(ctx); errors.As(err, &distrusted) {
 		return nil, err
 	}
-	e, _, err := l.enrolled()
+	e, base, err := l.enrolled()
 	if err != nil {
 		return nil, err
 	}
@@ -107,14 +102,14 @@ func (p *RevokePlan) choose() error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	p.next, p.signer = manager.Name, manager.Name
+	p.next, p.signer, p.heir = manager.Name, manager.Name, manager.Name
 	if p.signer == "" {
 		p.signer = p.Name
 	}
 	if p.next != "" && !listed && slices.Contains(p.base.Revoked, p.Key) {
 		p.next = ""
 	}
-	p.Done = p.Revoked && p.next == ""
+	p.Done = p.Revoked && p.next == "" && (p.Name == "" || p.Name != p.old.Key)
 	if p.signer == "" && !p.Revoked {
 		return fmt.Errorf("revoking %v: neither that key nor one that manages the account %s is on this machine: %w", p.Key, p.Account, ErrNotTrusted)
 	}
@@ -131,7 +126,7 @@ func (p *RevokePlan) Run(ctx context.Context) (*Revoked, error) {
 	}
 	after := p.old.clone()
 	if after.Key == p.Name && p.Name != "" {
-		after.Key = p.next
+		after.Key = p.heir
 	}
 	if p.next == "" {
 		return outcome, p.l.State().saveEnrolment(&after)

@@ -48,9 +48,6 @@ type Rotated struct {
 // PlanRotation settles what an earlier run left, fetches and verifies what stands, and finds out
 // what the rotation means now. The new key need not exist yet: [RotatePlan.Run] wants it.
 func (l *Lifecycle) PlanRotation(ctx context.Context, o RotateOptions) (*RotatePlan, error) {
-	if _, _, err := l.enrolled(); err != nil {
-		return nil, err
-	}
 	if _, _, err := l.Settle(ctx); err != nil {
 		return nil, err
 	}
@@ -78,8 +75,12 @@ func (l *Lifecycle) PlanRotation(ctx context.Context, o RotateOptions) (*RotateP
 	if !found {
 		return nil, fmt.Errorf("rotating %s at %s: the account %s does not trust it: %w", o.Old, l.Index, base.Account, ErrNotTrusted)
 	}
+	now := l.issued(base)
+	if !plan.Entry.Alive(now) {
+		return nil, fmt.Errorf("rotating %s at %s: its time ended on %s: enrol a new key instead", o.Old, l.Index, plan.Entry.Until.Format(timeLayout))
+	}
 	if o.Overlap > 0 {
-		plan.Until = l.now().Add(o.Overlap).Truncate(time.Second)
+		plan.Until = now.Add(o.Overlap).Truncate(time.Second)
 	}
 	return plan, plan.chooseManager()
 }
@@ -116,11 +117,11 @@ func (p *RotatePlan) chooseManager() error {
 	if p.With != "" {
 		return nil
 	}
+	preferred := p.old.Key
 	if p.Entry.Can.Has(Manage) {
-		p.With = p.Old
-		return nil
+		preferred = p.Old
 	}
-	record, err := p.l.manager(p.base, p.old.Key)
+	record, err := p.l.manager(p.base, preferred)
 	p.With = record.Name
 	return err
 }
@@ -132,7 +133,7 @@ func (p *RotatePlan) Run(ctx context.Context) (*Rotated, error) {
 		return nil, err
 	}
 	if p.Done {
-		return p.outcome(p.base, p.old, newKey), nil
+		return p.finish(newKey)
 	}
 	manager, err := p.l.Unlock(ctx, p.With)
 	if err != nil {
@@ -147,10 +148,7 @@ func (p *RotatePlan) Run(ctx context.Context) (*Rotated, error) {
 		return nil, err
 	}
 	p.replace(next, newKey.Public)
-	after := p.old.clone()
-	if after.Key == p.Old || after.Key == "" {
-		after.Key = p.New
-	}
+	after := p.succeed()
 	if err := p.l.certify(ctx, &after, p.New, signer, p.Certificate); err != nil {
 		return nil, err
 	}
@@ -159,6 +157,26 @@ func (p *RotatePlan) Run(ctx context.Context) (*Rotated, error) {
 		return nil, err
 	}
 	return p.outcome(k, &after, newKey), nil
+}
+
+// finish makes sure that tokens are signed with the new key where the keyset has it already.
+func (p *RotatePlan) finish(newKey keys.Record) (*Rotated, error) {
+	after := p.succeed()
+	if after.Key != p.old.Key {
+		if err := p.l.State().saveEnrolment(&after); err != nil {
+			return nil, err
+		}
+	}
+	return p.outcome(p.base, &after, newKey), nil
+}
+
+// succeed is the enrolment with the new key in the old one's place.
+func (p *RotatePlan) succeed() Enrolment {
+	after := p.old.clone()
+	if after.Key == p.Old || after.Key == "" {
+		after.Key = p.New
+	}
+	return after
 }
 
 // replace gives the old key's line to the new one. With an overlap the old key keeps a line of

@@ -61,7 +61,11 @@ func rawVerify(b *testing.B, public keys.PublicKey, tok *Token) func() {
 		}
 	}
 	x, y := elliptic.UnmarshalCompressed(elliptic.P384(), public.Bytes())
-	raw := &ecdsa.PublicKey{Curve: elliptic.P384(), X: x, Y: y}
+	point := append([]byte{4}, append(x.FillBytes(make([]byte, 48)), y.FillBytes(make([]byte, 48))...)...)
+	raw, err := ecdsa.ParseUncompressedPublicKey(elliptic.P384(), point)
+	if err != nil {
+		b.Fatal(err)
+	}
 	r, s := new(big.Int).SetBytes(tok.signature[:48]), new(big.Int).SetBytes(tok.signature[48:])
 	return func() {
 		digest := sha512.Sum384(m)

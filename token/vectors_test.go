@@ -150,7 +150,8 @@ func TestChangedMintedToken(t *testing.T) {
 	})
 }
 
-// mangle demands that Verify refuses text with any byte changed, left out or doubled.
+// mangle demands that Verify refuses text with any byte changed, left out or doubled. Under the race detector, which
+// has nothing to find here, it takes every eighth byte.
 func mangle(t *testing.T, text string, public keys.PublicKey, values func(old byte) []byte) {
 	if _, err := Verify(text, public); err != nil {
 		t.Fatalf("unchanged: %v", err)
@@ -164,7 +165,13 @@ func mangle(t *testing.T, text string, public keys.PublicKey, values func(old by
 		}
 	}
 	for i := range len(text) {
-		for _, value := range values(text[i]) {
+		tried := values(text[i])
+		if underRace {
+			if tried = tried[:1]; i%8 != 0 {
+				continue
+			}
+		}
+		for _, value := range tried {
 			try(text[:i] + string([]byte{value}) + text[i+1:])
 		}
 		try(text[:i] + text[i+1:])

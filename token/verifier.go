@@ -47,7 +47,8 @@ type Spent interface {
 	// Spend records replayKey and reports whether this is the first time. Of any number of
 	// calls with one key, at once or one after the other, from any process of the registry,
 	// exactly one gets true. The record is durable when Spend returns, and is kept until
-	// the given time at least. After an error the token counts as refused.
+	// the given time at least, which a signer with a wrong clock can put years ahead.
+	// After an error the request is refused.
 	Spend(ctx context.Context, replayKey [32]byte, until time.Time) (first bool, err error)
 }
 

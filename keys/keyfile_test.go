@@ -214,7 +214,7 @@ func TestKeyFilesRefused(t *testing.T) {
 	}
 }
 
-// TestMangledSealedFile changes every bit of a passphrase key file, and cuts it everywhere: what opens at all is the very key.
+// TestMangledSealedFile changes every byte of a passphrase key file, and cuts it everywhere: what opens at all is the very key.
 func TestMangledSealedFile(t *testing.T) {
 	key := generate(t, keys.Ed25519)
 	text := sealed(t, key)
@@ -234,11 +234,11 @@ func TestMangledSealedFile(t *testing.T) {
 	}
 	for i := range len(text) {
 		try("cut", i, text[:i])
-		for bit := range 8 {
-			try("flip", i, text[:i]+string([]byte{text[i] ^ 1<<bit})+text[i+1:])
+		for _, change := range []byte{0x01, 0x20, 0x80} { // a neighbour, the other case, no text
+			try("change", i, text[:i]+string([]byte{text[i] ^ change})+text[i+1:])
 		}
 	}
-	if all := 9 * len(text); refused < all-64 { // age's armor allows some white space
+	if all := 4 * len(text); refused < all-64 { // age's armor allows some white space
 		t.Errorf("only %d of %d changes were refused", refused, all)
 	}
 }

@@ -66,7 +66,7 @@ func (c *Config) nameInUse(index string) (string, error) {
 	case 1:
 		return names[0], nil
 	}
-	return "", fmt.Errorf("cargo uses no registry whose index has several names: %s is %s", showIndex(index), strings.Join(names, ", "))
+	return "", fmt.Errorf("cargo uses no registry whose index has several names: %s is %s", showIndex(index), Printable(strings.Join(names, ", ")))
 }
 
 func (c *Config) registryProvider(name string) (Provider, error) {

@@ -3,6 +3,7 @@
 package cargo_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -250,4 +251,72 @@ func (s *scenario) expect() *asked {
 		}
 	}
 	return nil
+}
+
+// TestRegistryErrors: the errors carry what a command needs to say.
+func TestRegistryErrors(t *testing.T) {
+	open := func(name string) (*scenario, *cargo.Config) {
+		s := layOut(t, "testdata/config/"+name+".txtar", "registry.test")
+		config, err := s.open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s, config
+	}
+	s, config := open("project-index")
+	_, err := config.Registry("lab")
+	var override *cargo.ProjectOverrideError
+	if !errors.As(err, &override) {
+		t.Fatalf("error %v", err)
+	}
+	want := cargo.ProjectOverrideError{
+		Name: "lab", Index: "sparse+http://registry.test/b/", Own: labIndex,
+		Project: cargo.Origin{File: filepath.Join(s.work, "project", ".cargo", "config.toml"), Line: 2},
+	}
+	if diff := cmp.Diff(want, *override); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	s, config = open("project-only")
+	if _, err = config.Registry("lab"); !errors.As(err, &override) || override.Own != "" {
+		t.Errorf("error %v", err)
+	}
+	var unknown *cargo.UnknownRegistryError
+	if _, err = config.Registry("other"); !errors.As(err, &unknown) || unknown.Home != filepath.Join(s.work, "home") {
+		t.Errorf("error %v", err)
+	}
+	if named, found := config.RegistryByIndex(labIndex); found {
+		t.Errorf("an index that a project alone knows is found: %+v", named)
+	}
+}
+
+// TestEnvironmentHasNoHome: without CARGO_HOME and without a home folder there is an error.
+func TestEnvironmentHasNoHome(t *testing.T) {
+	if _, err := cargo.OpenConfig(cargo.Environment{Dir: t.TempDir(), Environ: []string{"CARGO_HOME="}}); err == nil {
+		t.Error("no error")
+	}
+	if _, err := cargo.OpenConfig(cargo.Environment{Dir: "relative", UserHome: t.TempDir()}); err == nil {
+		t.Error("a relative working folder is accepted")
+	}
+}
+
+// TestCurrentEnvironment: the working folder is the physical one, though $PWD names the way by a link.
+func TestCurrentEnvironment(t *testing.T) {
+	work, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder, link := filepath.Join(work, "real", "project"), filepath.Join(work, "link")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	symlink(t, folder, link)
+	t.Chdir(link) // which sets PWD, as a shell does
+	t.Setenv("CARGO_HOME", "rel")
+	env, err := cargo.CurrentEnvironment()
+	if err != nil || env.Dir != folder {
+		t.Fatalf("working folder %q, want %q (%v)", env.Dir, folder, err)
+	}
+	if home, err := env.CargoHome(); err != nil || home != filepath.Join(folder, "rel") {
+		t.Errorf("cargo's home %q, %v", home, err)
+	}
 }

@@ -25,16 +25,32 @@ type Edit struct {
 // ErrChanged says that a file is not what it was when the edit was worked out. It stays as it is.
 var ErrChanged = errors.New("the file was changed meanwhile")
 
+// A NameConflictError says that the index has another name already. Cargo refuses to use an index
+// that has two.
+type NameConflictError struct {
+	Name, Index string
+	Existing    string // the name that it has
+	Where       Origin
+}
+
+func (e *NameConflictError) Error() string {
+	return fmt.Sprintf("editing cargo's configuration: %v: index %s is registry %q already, and cargo refuses a second name for it, %q",
+		e.Where, e.Index, e.Existing, e.Name)
+}
+
 // PlanProvider works out how the user's own configuration comes to hold what [SetProvider] sets. The
 // file is the one that cargo reads: $CARGO_HOME/config if it is there, else config.toml. The errors
-// are those of SetProvider, with the file named. If another file that it includes sets the provider as a
-// string, cargo could not merge the two, and the error is a [*NotEditableError].
+// are those of SetProvider, with the file named, and a [*NameConflictError]. A file that it includes
+// counts: if that leads the name elsewhere, or sets the provider as a string, which cargo merges with no list, it is an error too.
 func (c *Config) PlanProvider(name, index string, provider []string) (*Edit, error) {
 	e := &Edit{File: c.homeFile, mode: 0o644}
 	if e.File == "" {
 		e.File = filepath.Join(c.home, "config.toml")
 	}
 	if err := e.open(); err != nil {
+		return nil, err
+	}
+	if err := c.checkNames(name, index); err != nil {
 		return nil, err
 	}
 	keys := []string{"registries", name, "credential-provider"}
@@ -50,6 +66,30 @@ func (c *Config) PlanProvider(name, index string, provider []string) (*Edit, err
 	}
 	e.After = after
 	return e, nil
+}
+
+// checkNames looks through all of the user's files for another index of the name, and for another
+// name of the index.
+func (c *Config) checkNames(name, index string) error {
+	if index == "" {
+		return nil
+	}
+	text, origin, found, err := indexIn(c.own(), name)
+	switch {
+	case err != nil:
+		return nil // SetProvider says more, if it is in its file
+	case found && !sameIndex(text, index):
+		return &IndexConflictError{File: origin.File, Line: origin.Line, Name: name, Have: showIndex(text), Want: showIndex(index)}
+	case found:
+		return nil
+	}
+	for _, other := range c.fileNames(c.own()) {
+		text, origin, _, err := indexIn(c.own(), other)
+		if err == nil && sameIndex(text, index) {
+			return &NameConflictError{Name: name, Index: showIndex(index), Existing: other, Where: origin}
+		}
+	}
+	return nil
 }
 
 func (e *Edit) open() error {

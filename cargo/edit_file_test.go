@@ -235,6 +235,28 @@ func TestEditRefusesStringBelow(t *testing.T) {
 	}
 }
 
+// TestEditRefusesConflicts: what stands in an included file counts, and an index gets no second name.
+func TestEditRefusesConflicts(t *testing.T) {
+	config, home := openHome(t, map[string]string{
+		"config.toml": "include = ['more.toml']\n",
+		"more.toml":   "[registries.lab]\nindex = 'https://x.test/'\n[registries.old]\n" + indexLine + "\n",
+	})
+	_, err := config.PlanProvider("lab", labIndex, []string{program})
+	var conflict *cargo.IndexConflictError
+	if !errors.As(err, &conflict) || conflict.File != filepath.Join(home, "more.toml") || conflict.Line != 2 {
+		t.Errorf("error %v", err)
+	}
+	_, err = config.PlanProvider("new", labIndex, []string{program})
+	var second *cargo.NameConflictError
+	if !errors.As(err, &second) || second.Existing != "old" || second.Where.Line != 4 {
+		t.Errorf("error %v", err)
+	}
+	edit, err := config.PlanProvider("old", labIndex, []string{program})
+	if err != nil || !edit.Changed() {
+		t.Errorf("the name that the index has: %v", err)
+	}
+}
+
 func TestEditRefusesLargeFiles(t *testing.T) {
 	home := t.TempDir()
 	if err := os.WriteFile(filepath.Join(home, "config.toml"), make([]byte, 1<<20+1), 0o600); err != nil {

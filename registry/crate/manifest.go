@@ -30,6 +30,14 @@ type Manifest struct {
 	Categories    []string
 }
 
+const (
+	// maxDependencies bounds what one line of the index tells; every user of the crate fetches
+	// it. crates.io allows 500.
+	maxDependencies = 1000
+	// maxFeatures leaves room for generated bindings with a feature for each of 1,000 and more types.
+	maxFeatures = 5000
+)
+
 // oldSpellings are what cargo reads as the hyphenated or newer name, but never writes. Were one
 // passed over, the index would tell less than cargo later reads in the crate.
 var oldSpellings = []string{"project", "dev_dependencies", "build_dependencies"}
@@ -37,7 +45,7 @@ var oldSpellings = []string{"project", "dev_dependencies", "build_dependencies"}
 // ParseManifest reads the Cargo.toml inside a crate. It demands what cargo's own packaging
 // guarantees: nothing inherited from a workspace, every dependency with a version and from a
 // registry (a path, git or artifact dependency is refused, as is a registry by name alone), no
-// old spellings of keys. Keys that a registry has no use for are passed over, of any type. The
+// old spellings of keys; and at most 1,000 dependencies and 5,000 features. Keys that a registry has no use for are passed over, of any type. The
 // error is an [*Error] with code [ManifestInvalid], [NameInvalid] or [VersionInvalid].
 func ParseManifest(text []byte) (*Manifest, error) {
 	// Into a map, not a struct: the library matches struct fields in any case, cargo does not.
@@ -114,6 +122,9 @@ func isRustVersion(text string) bool {
 
 func (m *Manifest) readFeatures(root *table) error {
 	features := root.table("features")
+	if len(features.values) > maxFeatures {
+		return root.refuse("features", "has more features than a crate may have, "+strconv.Itoa(maxFeatures))
+	}
 	m.Features = make(map[string][]string, len(features.values))
 	for _, name := range features.keys() {
 		if !isFeatureName(name) {

@@ -49,6 +49,9 @@ func (m *Manifest) readDependencies(root *table) error {
 			return err
 		}
 	}
+	if len(m.Dependencies) > maxDependencies {
+		return refuse(ManifestInvalid, "The crate has %d dependencies; the limit is %d.", len(m.Dependencies), maxDependencies)
+	}
 	slices.SortStableFunc(m.Dependencies, compareDependencies)
 	return nil
 }

@@ -3,6 +3,7 @@
 package crate
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -85,6 +86,27 @@ func TestParseManifestRefuses(t *testing.T) {
 			_, err := ParseManifest([]byte(test.text))
 			wantCode(t, err, test.code, test.says)
 		})
+	}
+}
+
+func TestParseManifestLimits(t *testing.T) {
+	numbered := func(table, value string, n int) []byte {
+		var text strings.Builder
+		text.WriteString(demoManifest + "[" + table + "]\n")
+		for i := range n {
+			fmt.Fprintf(&text, "a%d = %s\n", i, value)
+		}
+		return []byte(text.String())
+	}
+	for _, test := range []struct {
+		table, value string
+		limit        int
+	}{{"dependencies", `"1"`, maxDependencies}, {"features", "[]", maxFeatures}} {
+		if _, err := ParseManifest(numbered(test.table, test.value, test.limit)); err != nil {
+			t.Errorf("%d %s: %v", test.limit, test.table, err)
+		}
+		_, err := ParseManifest(numbered(test.table, test.value, test.limit+1))
+		wantCode(t, err, ManifestInvalid, test.table)
 	}
 }
 

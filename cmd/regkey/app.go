@@ -1,0 +1,134 @@
+// The program: what it is given from outside, its commands, and how a run begins and ends.
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+
+	"github.com/cargo-regkey/regkey/cargo"
+	"github.com/cargo-regkey/regkey/internal/argorder"
+	"github.com/cargo-regkey/regkey/internal/home"
+	"github.com/cargo-regkey/regkey/keys"
+)
+
+// An app is one run. Everything outside of the process is a field, so that tests bring their own.
+type app struct {
+	stdin          *os.File
+	stdout, stderr io.Writer
+	terminal       bool // a person can be asked on stdin
+	now            func() time.Time
+	getenv         func(name string) string
+	home           func() (string, error)
+	environment    func() (cargo.Environment, error) // for cargo's configuration
+	executable     func() (string, error)            // the path of this program
+
+	unlocked map[string]*keys.SoftwareKey // by name, so that each passphrase is asked once
+}
+
+func newApp() *app {
+	return &app{
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+		terminal:    term.IsTerminal(int(os.Stdin.Fd())),
+		now:         time.Now,
+		getenv:      os.Getenv,
+		home:        home.Dir,
+		environment: cargo.CurrentEnvironment,
+		executable:  os.Executable,
+		unlocked:    map[string]*keys.SoftwareKey{},
+	}
+}
+
+// run is one command line, args[0] being the program. It returns the exit code.
+func (a *app) run(ctx context.Context, args []string) int {
+	program := a.program()
+	args, err := argorder.Order(program, args)
+	if err != nil {
+		err = usage("%w", err)
+	} else {
+		err = program.RunContext(ctx, args)
+	}
+	return a.finish(ctx, err)
+}
+
+// program is the command line's grammar. Errors come back from it; it prints none itself.
+func (a *app) program() *cli.App {
+	program := &cli.App{
+		Name:  "regkey",
+		Usage: "sign what cargo sends to a registry, with keys that stay with you",
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"}},
+		Commands: []*cli.Command{
+			a.initCommand(), a.enrollCommand(), a.statusCommand(), a.rotateCommand(), a.revokeCommand(),
+			a.exportCommand(), a.challengeCommand(), a.versionCommand(),
+		},
+		Action:                a.root,
+		Reader:                a.stdin,
+		Writer:                a.stdout,
+		ErrWriter:             a.stderr,
+		HideVersion:           true, // ours is above: urfave's prints in words of its own
+		CustomAppHelpTemplate: appHelp,
+		OnUsageError:          onUsageError,
+		ExitErrHandler:        func(*cli.Context, error) {}, // [app.finish] does it
+	}
+	for _, command := range program.Commands {
+		command.OnUsageError = onUsageError
+		command.CustomHelpTemplate = commandHelp
+		command.HideHelpCommand = true // a key may be called "help"
+	}
+	return program
+}
+
+// root runs where no command was named.
+func (a *app) root(c *cli.Context) error {
+	switch {
+	case c.Args().Present():
+		return usage("unknown command %.40q", c.Args().First())
+	case c.Bool("version"):
+		return a.runVersion()
+	}
+	return cli.ShowAppHelp(c)
+}
+
+// say tells the person something beside the results.
+func (a *app) say(format string, values ...any) {
+	_, _ = fmt.Fprintf(a.stderr, "%s\n", cargo.Printable(fmt.Sprintf(format, values...)))
+}
+
+// advise is say for what only a person wants to read: in a script it is silent.
+func (a *app) advise(format string, values ...any) {
+	if a.terminal {
+		a.say(format, values...)
+	}
+}
+
+// store is the user's keys.
+func (a *app) store(home string) *keys.Store { return keys.OpenStore(filepath.Join(home, "keys")) }
+
+// lockLimit is how long a command waits for another one that changes the same folder.
+const lockLimit = 10 * time.Second
+
+// locked runs change in regkey's folder while no other regkey changes anything there.
+func (a *app) locked(ctx context.Context, change func(ctx context.Context, home string) error) error {
+	dir, err := a.home()
+	if err != nil {
+		return err
+	}
+	waiting, cancel := context.WithTimeout(ctx, lockLimit)
+	defer cancel()
+	unlock, err := home.Lock(waiting, dir)
+	if err != nil {
+		if ctx.Err() == nil && waiting.Err() != nil {
+			return &lockedError{dir}
+		}
+		return err
+	}
+	defer unlock()
+	return change(ctx, dir)
+}

@@ -1,0 +1,23 @@
+//go:build unix
+
+// Disks, as Unix tells them apart.
+
+package main
+
+import (
+	"os"
+	"syscall"
+)
+
+// sameDisk reports whether two files lie on one file system. Where that can't be told it says yes,
+// which is the answer that warns.
+func sameDisk(a, b string) bool {
+	first, firstErr := os.Stat(a)
+	second, secondErr := os.Stat(b)
+	if firstErr != nil || secondErr != nil {
+		return true
+	}
+	one, ok := first.Sys().(*syscall.Stat_t)
+	other, alsoOK := second.Sys().(*syscall.Stat_t)
+	return !ok || !alsoOK || one.Dev == other.Dev
+}

@@ -1,0 +1,257 @@
+// regkey enroll: having a registry trust a key.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/cargo-regkey/regkey/enroll"
+	"github.com/cargo-regkey/regkey/keys"
+)
+
+type enrollOptions struct {
+	registry, name, key, account, with string
+	can                                enroll.Can
+	crates                             []string
+	until                              time.Time
+	certificate, subject               string
+	codeStdin, manual                  bool
+	leaveCargo, insecure, yes, json    bool
+}
+
+func (a *app) enrollCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "enroll",
+		Usage: "have a registry trust a key",
+		Description: `Enrols a key at a registry, and tells cargo to sign for that registry with regkey.
+
+The first key of an account needs an invite code from the registry's operator. It is asked
+for on the terminal, or read from standard input with --code-stdin, and is never sent: the
+key that grows from it signs. That key may do everything, and manage the account's keys. A later key is signed
+in by one that manages, and may publish, yank and read unless --can says more.
+
+A revocation certificate is made at once: whoever holds it can end the key, and do nothing
+else. Keep it where you will find it when this machine is gone.
+
+A registry without a key API takes keys on its website: --manual prints what to paste there.
+
+Examples:
+   regkey enroll --registry lab --account crates-team
+   regkey enroll --registry lab --key ci --can publish --crates 'foo-*' --until 90d
+   regkey enroll --registry sparse+https://crates.example.com/index/ --name example
+   regkey enroll --registry lab --key laptop --account crates-team --code-stdin < code
+   regkey enroll --registry other --key laptop --manual --subject alice`,
+		Flags: []cli.Flag{
+			registryFlag(),
+			&cli.StringFlag{Name: "name", Usage: "what cargo shall call a registry that is given by its URL: a `NAME`"},
+			&cli.StringFlag{Name: "key", Usage: "the `KEY` to be trusted (if there is only one: that one)"},
+			&cli.StringFlag{Name: "account", Usage: "the `ACCOUNT` at the registry"},
+			&cli.BoolFlag{Name: "code-stdin", Usage: "read the invite code from standard input; counts as --yes"},
+			&cli.StringFlag{Name: "with", Usage: "the managing `KEY` that signs a further one in (one that is here)"},
+			&cli.StringFlag{Name: "can", Usage: "what the key may do: a `LIST` of manage,publish,yank,owners,read"},
+			&cli.StringFlag{Name: "crates", Usage: "the crates that it may do it to: a `LIST` of names, with * at the end"},
+			&cli.StringFlag{Name: "until", Usage: "when the key ends: a `TIME` like 2027-01-31 or 90d"},
+			certificateFlag(),
+			&cli.BoolFlag{Name: "no-cargo-config", Usage: "leave cargo's configuration alone"},
+			&cli.BoolFlag{Name: "insecure-http", Usage: "allow plain http to another machine"},
+			&cli.BoolFlag{Name: "manual", Usage: "the registry takes keys on its website only"},
+			&cli.StringFlag{Name: "subject", Usage: "with --manual: the `SUBJECT` that the registry wants in tokens"},
+			yesFlag(), jsonFlag(),
+		},
+		Action: func(c *cli.Context) error {
+			o, err := a.enrollOptions(c)
+			if err != nil {
+				return err
+			}
+			if o.codeStdin {
+				a.terminal = false // standard input holds the code: nobody can be asked there
+			}
+			return a.runEnroll(c.Context, o)
+		},
+	}
+}
+
+func (a *app) enrollOptions(c *cli.Context) (enrollOptions, error) {
+	o := enrollOptions{
+		registry: c.String("registry"), name: c.String("name"), key: c.String("key"), account: c.String("account"),
+		with: c.String("with"), crates: list(c.String("crates")), certificate: c.String("revocation-file"),
+		subject: c.String("subject"), codeStdin: c.Bool("code-stdin"), manual: c.Bool("manual"),
+		leaveCargo: c.Bool("no-cargo-config"), insecure: c.Bool("insecure-http"), yes: c.Bool("yes"), json: c.Bool("json"),
+	}
+	if err := noArguments(c); err != nil {
+		return o, err
+	}
+	var err error
+	if o.can, err = enroll.CanOf(list(c.String("can"))...); err != nil {
+		return o, usage("reading --can: %w", err)
+	}
+	if err := enroll.CheckCrates(o.crates); err != nil {
+		return o, usage("reading --crates: %w", err)
+	}
+	if o.until, err = parseUntil(c.String("until"), a.now()); err != nil {
+		return o, err
+	}
+	if o.account != "" {
+		if err := enroll.CheckAccount(o.account); err != nil {
+			return o, usage("%w", err)
+		}
+	}
+	switch {
+	case o.subject != "" && !o.manual:
+		return o, usage("--subject goes with --manual: elsewhere the account says who signs")
+	case o.manual && (o.codeStdin || o.with != "" || o.can != 0 || o.crates != nil || !o.until.IsZero() || o.certificate != ""):
+		return o, usage("with --manual the registry's website decides what a key may do: --code-stdin, --with, --can, --crates, --until and --revocation-file don't go with it")
+	}
+	return o, nil
+}
+
+func (a *app) runEnroll(ctx context.Context, o enrollOptions) error {
+	t, err := a.target(o.registry, o.name)
+	if err != nil {
+		return err
+	}
+	return a.locked(ctx, func(ctx context.Context, home string) error {
+		record, err := a.key(ctx, a.store(home), o.key)
+		if err != nil {
+			return err
+		}
+		if o.manual {
+			return a.enrollManually(ctx, home, t, record, o)
+		}
+		return a.enroll(ctx, home, t, record, o)
+	})
+}
+
+// enroll makes the trust first and tells cargo last, so that running it again completes it.
+func (a *app) enroll(ctx context.Context, home string, t target, record keys.Record, o enrollOptions) error {
+	old, err := enroll.LookupEnrolment(home, t.index)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	insecure := o.insecure || old != nil && old.Insecure
+	life, client := a.lifecycle(home, t.index, insecure)
+	discovery, err := client.Discover(ctx)
+	if err != nil {
+		return err
+	}
+	if o.account == "" && (old == nil || old.Manual) && !life.State().Pending() {
+		if o.account, err = a.text(ctx, "Account at "+t.label(), "", "--account", enroll.CheckAccount); err != nil {
+			return err
+		}
+	}
+	plan, err := life.PlanEnrolment(ctx, enroll.EnrolOptions{
+		Account: o.account, Key: record, With: o.with, Can: o.can, Crates: o.crates, Until: o.until,
+		Name: t.name, Challenge: discovery.Challenge, Insecure: insecure, Certificate: o.certificate,
+	})
+	if err != nil {
+		return err
+	}
+	if plan.Step == enroll.EnrolFirst && !slices.Contains(discovery.Bootstrap, "code") {
+		return fmt.Errorf("enrolling at %s: it takes no invite codes, and regkey knows no other way to begin there", t.label())
+	}
+	if err := a.confirmEnrolment(ctx, t, plan, o); err != nil {
+		return err
+	}
+	code, err := a.code(ctx, plan, o)
+	if err != nil {
+		return err
+	}
+	done, err := plan.Run(ctx, code)
+	if err != nil {
+		return err
+	}
+	outcome, cargoErr := a.configureCargo(t, o.leaveCargo)
+	return errors.Join(a.reportEnrolment(t, record, done, outcome, o), cargoErr)
+}
+
+// confirmEnrolment shows the index URL before anything is signed.
+func (a *app) confirmEnrolment(ctx context.Context, t target, plan *enroll.EnrolPlan, o enrollOptions) error {
+	if plan.Step == enroll.EnrolDone || o.yes || o.codeStdin {
+		return nil
+	}
+	if !a.terminal && plan.Step == enroll.EnrolFirst {
+		return &missingError{"the invite code", "--code-stdin"}
+	}
+	can := plan.Can
+	switch {
+	case can == 0 && plan.Step == enroll.EnrolFirst:
+		can = enroll.CanEverything
+	case can == 0:
+		can = enroll.CanByDefault
+	}
+	a.say("registry  %s", t.label())
+	a.say("index     %s", t.index)
+	a.say("account   %s", plan.Account)
+	a.say("key       %s (%v)", plan.Key.Name, plan.Key.Public.ID())
+	a.say("may       %v", can)
+	if plan.Step == enroll.EnrolAdd {
+		a.say("signed by %s", plan.With)
+	}
+	return a.confirm(ctx, "Enrol this key there?")
+}
+
+// code is the invite code, where the plan needs one.
+func (a *app) code(ctx context.Context, plan *enroll.EnrolPlan, o enrollOptions) (keys.Secret, error) {
+	switch {
+	case plan.Step != enroll.EnrolFirst:
+		return keys.Secret{}, nil
+	case o.codeStdin:
+		return a.codeFromStdin()
+	}
+	return a.secret(ctx, "Invite code of "+plan.Account+":", "--code-stdin")
+}
+
+// enrolmentFacts is the outcome in JSON.
+type enrolmentFacts struct {
+	Registry    string       `json:"registry"` // cargo's name; may be empty
+	Index       string       `json:"index"`
+	Account     string       `json:"account"`
+	Step        string       `json:"step"` // first, add, done
+	Key         string       `json:"key"`
+	ID          string       `json:"id"`
+	Can         []string     `json:"can"`
+	Version     int          `json:"version"`
+	Certificate string       `json:"certificate,omitzero"`
+	Cargo       cargoOutcome `json:"cargo"`
+}
+
+func (a *app) reportEnrolment(t target, record keys.Record, done *enroll.Enrolled, c cargoOutcome, o enrollOptions) error {
+	if o.json {
+		return a.printJSON(enrolmentFacts{
+			Registry: t.name, Index: t.index, Account: done.Account, Step: string(done.Step), Key: record.Name,
+			ID: done.Key.String(), Can: done.Can.Names(), Version: done.Version, Certificate: done.Certificate, Cargo: c,
+		})
+	}
+	what := "enrolled"
+	if done.Step == enroll.EnrolDone {
+		what = "enrolled already"
+	}
+	err := a.printFacts(
+		fact{what, record.Name + " at " + t.label()},
+		fact{"index", t.index}, fact{"account", done.Account}, fact{"may", done.Can.String()}, fact{"id", done.Key.String()},
+		fact{"keyset", fmt.Sprintf("version %d", done.Version)},
+		fact{"revocation certificate", done.Certificate}, fact{"cargo", c.describe()},
+	)
+	if done.Certificate != "" {
+		a.say("regkey: move the revocation certificate away from this disk: it ends the key when this machine is gone, and does nothing else")
+	}
+	return err
+}
+
+// describe says in a word what became of cargo's configuration; "" if it was left alone.
+func (c cargoOutcome) describe() string {
+	switch {
+	case c.File == "":
+		return ""
+	case c.Changed:
+		return "set up in " + c.File
+	}
+	return "was set up in " + c.File
+}

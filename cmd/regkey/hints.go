@@ -1,0 +1,151 @@
+// What to do now: the one place that turns errors into advice.
+
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"strings"
+	"syscall"
+
+	"github.com/cargo-regkey/regkey/cargo"
+	"github.com/cargo-regkey/regkey/enroll"
+	"github.com/cargo-regkey/regkey/keys"
+	"github.com/cargo-regkey/regkey/registryclient"
+)
+
+// hints are lines of advice for an error; none where the error says all.
+func hints(err error) []string {
+	for _, find := range []func(error) []string{hintOwn, hintCargo, hintTrust, hintRegistry, hintKey} {
+		if lines := find(err); lines != nil {
+			return lines
+		}
+	}
+	return nil
+}
+
+// advice lets an error bring its own hint, where only its place knows one.
+type advice struct {
+	err   error
+	lines []string
+}
+
+func (a *advice) Error() string { return a.err.Error() }
+func (a *advice) Unwrap() error { return a.err }
+
+func advised(err error, lines ...string) error { return &advice{err, lines} }
+
+func hintOwn(err error) []string {
+	var own *advice
+	var missing *missingError
+	var locked *lockedError
+	var wrong *usageError
+	switch {
+	case errors.As(err, &own):
+		return own.lines
+	case errors.As(err, &missing):
+		return []string{"give " + missing.flag}
+	case errors.As(err, &locked):
+		return []string{"wait for it, or end it, then run the same command again"}
+	case errors.As(err, &wrong):
+		return []string{`"regkey COMMAND --help" shows what each command takes`}
+	case errors.Is(err, errCancelled):
+		return []string{"nothing was changed that the same command, run again, would not complete"}
+	}
+	return nil
+}
+
+func hintCargo(err error) []string {
+	var unknown *cargo.UnknownRegistryError
+	var project *cargo.ProjectOverrideError
+	var stuck *cargo.NotEditableError
+	switch {
+	case errors.As(err, &unknown):
+		return []string{"give the index URL instead: --registry sparse+https://…/index/ --name " + unknown.Name}
+	case errors.As(err, &project):
+		return []string{
+			"a project's configuration may come from anybody, so it does not choose where you enrol",
+			"if you trust this registry, give its index URL: --registry " + project.Index,
+		}
+	case errors.As(err, &stuck):
+		lines := []string{"the file should hold these lines; put them in by hand:"}
+		return append(lines, strings.Split(strings.TrimSuffix(stuck.Lines, "\n"), "\n")...)
+	case errors.Is(err, cargo.ErrChanged):
+		return []string{"run the same command again"}
+	}
+	return nil
+}
+
+func hintTrust(err error) []string {
+	var distrust *enroll.DistrustError
+	var rule *enroll.RuleError
+	switch {
+	case errors.As(err, &distrust):
+		return []string{
+			"the registry contradicts what this machine has verified before: nothing was signed",
+			"ask its operator, by another way than this registry, whether it was reset or restored from a backup",
+		}
+	case errors.As(err, &rule):
+		return []string{"the registry's rules don't allow this change, so it was not sent"}
+	case errors.Is(err, enroll.ErrNotTrusted):
+		return []string{`"regkey status" shows which keys each registry trusts`}
+	case errors.Is(err, enroll.ErrManual):
+		return []string{`"regkey export public --registry R" prints the key to paste there`}
+	}
+	return nil
+}
+
+// refusals say what to do about a registry's codes. Its own sentence has been shown already.
+var refusals = map[string]string{
+	"bootstrap-invalid":   "check the code and the account's name; a code serves once and expires: the operator makes a new one with \"regkey-registry invite ACCOUNT\"",
+	"account-exists":      "the account has keys already: run \"regkey enroll\" on a machine that manages it",
+	"account-unknown":     "check the account's name, and that this key is still enrolled: \"regkey status --online\"",
+	"keyset-conflict":     "another machine changed the keyset meanwhile: run the same command again",
+	"key-in-use":          "every account has keys of its own: make another one with \"regkey init NAME\"",
+	"key-revoked":         "a revoked key never comes back: make another one with \"regkey init NAME\"",
+	"token-expired":       "check this machine's clock",
+	"token-not-yet-valid": "check this machine's clock",
+	"keyset-wrong-time":   "check this machine's clock",
+}
+
+func hintRegistry(err error) []string {
+	var refused *registryclient.Error
+	var status *registryclient.StatusError
+	var index *registryclient.IndexError
+	var network *registryclient.NetworkError
+	switch {
+	case errors.As(err, &refused):
+		if line, known := refusals[refused.Code]; known {
+			return []string{line}
+		}
+	case errors.As(err, &index):
+		return []string{
+			"keys are trusted at one exact index URL, so nothing was signed",
+			"if the registry has moved, or you trust the other URL, enrol there: --registry " + index.Said,
+		}
+	case errors.Is(err, registryclient.ErrNoKeyAPI):
+		return []string{
+			"if the registry takes keys on its website, enrol by hand: add --manual",
+			"if it should have a key API, check the index URL",
+		}
+	case errors.Is(err, registryclient.ErrPlainHTTP):
+		return []string{"anyone on the way can read and change plain http: use https, or, if you know better, add --insecure-http"}
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return []string{"nothing listens there: is the registry running, and is the index URL right?"}
+	case errors.As(err, &network), errors.As(err, &status):
+		return []string{"run the same command again later: it completes what was begun"}
+	}
+	return nil
+}
+
+func hintKey(err error) []string {
+	switch {
+	case errors.Is(err, keys.ErrWrongPassphrase):
+		return []string{"check " + envPassphraseFile + ", or run this on a terminal and type it"}
+	case errors.Is(err, keys.ErrNoPassphrase):
+		return []string{"run this on a terminal, or set " + envPassphraseFile + " to a file that holds the passphrase"}
+	case errors.Is(err, fs.ErrPermission):
+		return []string{"the file belongs to somebody else, or the folder may not be written"}
+	}
+	return nil
+}

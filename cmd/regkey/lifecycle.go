@@ -1,0 +1,41 @@
+// Joining the lifecycle with this program's keys, clock and HTTP.
+
+package main
+
+import (
+	"context"
+
+	"github.com/cargo-regkey/regkey/enroll"
+	"github.com/cargo-regkey/regkey/keys"
+	"github.com/cargo-regkey/regkey/registryclient"
+	"github.com/cargo-regkey/regkey/token"
+)
+
+// lifecycle is that of one registry, and the client that it speaks through.
+func (a *app) lifecycle(home, index string, insecure bool) (*enroll.Lifecycle, *registryclient.Client) {
+	store := a.store(home)
+	client := registryclient.New(index, registryclient.Options{
+		InsecureHTTP: insecure,
+		UserAgent:    userAgent(),
+		Token:        func(ctx context.Context) (string, error) { return a.readToken(ctx, home, index) },
+	})
+	return &enroll.Lifecycle{
+		Home: home, Index: index, Registry: client, Keys: store, Now: a.now,
+		Unlock: func(ctx context.Context, name string) (keys.Signer, error) { return a.unlock(ctx, store, name) },
+	}, client
+}
+
+// readToken signs with the key that is enrolled at that moment: a rotation may have changed it.
+func (a *app) readToken(ctx context.Context, home, index string) (string, error) {
+	e, err := enroll.LookupEnrolment(home, index)
+	if err != nil {
+		return "", err
+	}
+	key, err := a.unlock(ctx, a.store(home), e.Key)
+	if err != nil {
+		return "", err
+	}
+	return token.Mint(ctx, key, token.Request{Index: index, Subject: e.Subject, Operation: token.Read}, a.now())
+}
+
+func userAgent() string { return "regkey/" + version() }

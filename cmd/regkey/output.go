@@ -1,0 +1,72 @@
+// Results: JSON for programs, aligned lines for people.
+
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/cargo-regkey/regkey/cargo"
+	"github.com/cargo-regkey/regkey/keys"
+)
+
+// printJSON writes one JSON object and a line break on stdout.
+func (a *app) printJSON(value any) error {
+	text, err := json.Marshal(value, jsontext.WithIndent("  "), json.Deterministic(true))
+	if err != nil {
+		return fmt.Errorf("encoding the result: %w", err)
+	}
+	_, err = fmt.Fprintf(a.stdout, "%s\n", text)
+	return err
+}
+
+// A fact is one line of a result; an empty value is left out.
+type fact struct{ name, value string }
+
+func (a *app) printFacts(facts ...fact) error {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	for _, f := range facts {
+		if f.value != "" {
+			_, _ = fmt.Fprintf(w, "%s\t%s\n", f.name, cargo.Printable(f.value))
+		}
+	}
+	return w.Flush()
+}
+
+// printLine writes one line on stdout.
+func (a *app) printLine(format string, values ...any) error {
+	_, err := fmt.Fprintf(a.stdout, "%s\n", cargo.Printable(fmt.Sprintf(format, values...)))
+	return err
+}
+
+// moment is a time as people and programs read it; "" for none.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// keyFacts is what every command that makes or shows a key says of it in JSON.
+type keyFacts struct {
+	Name       string `json:"name"`
+	Algorithm  string `json:"algorithm"`
+	Protection string `json:"protection"`
+	Public     string `json:"public"`
+	ID         string `json:"id"`
+	Created    string `json:"created"`
+	File       string `json:"file"`
+}
+
+// factsOf reads a record. A passphrase key whose record file was lost has no public half until it is unlocked.
+func factsOf(store *keys.Store, r keys.Record) keyFacts {
+	f := keyFacts{Name: r.Name, Protection: string(r.Protection), Created: moment(r.Created), File: store.Path(r.Name)}
+	if !r.Public.IsZero() {
+		f.Algorithm, f.Public, f.ID = r.Public.Algorithm().String(), r.Public.String(), r.Public.ID().String()
+	}
+	return f
+}

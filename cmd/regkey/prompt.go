@@ -1,0 +1,173 @@
+// Questions to a person. They are asked only where standard input is a terminal, and shown on stderr.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/charmbracelet/bubbles/key"
+	"github.com/charmbracelet/huh"
+	"golang.org/x/term"
+
+	"github.com/cargo-regkey/regkey/cargo"
+	"github.com/cargo-regkey/regkey/keys"
+)
+
+// ask shows one field and waits for its answer. Ctrl-C, Esc, the end of input and the end of ctx are
+// errCancelled; the terminal is then as it was before.
+func (a *app) ask(ctx context.Context, field huh.Field) error {
+	keymap := huh.NewDefaultKeyMap()
+	keymap.Quit = key.NewBinding(key.WithKeys("ctrl+c", "esc"))
+	input := &watchedInput{file: a.stdin}
+	form := huh.NewForm(huh.NewGroup(field)).WithKeyMap(keymap).WithShowHelp(false).WithOutput(a.stderr)
+	plain := os.Getenv("TERM") == "dumb" // huh looks there too
+	if f, ok := a.stderr.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
+		plain = true
+		form = form.WithAccessible(true)
+	}
+	if !plain {
+		return answer(ctx, form.WithInput(a.stdin).RunWithContext(ctx))
+	}
+	return a.askPlain(ctx, form.WithInput(input), input)
+}
+
+// askPlain runs a form line by line. Such a form reads on, whatever happens to ctx, with the echo
+// off perhaps, and takes the end of input for an answer.
+func (a *app) askPlain(ctx context.Context, form *huh.Form, input *watchedInput) error {
+	before, err := term.GetState(int(a.stdin.Fd()))
+	if err != nil {
+		return fmt.Errorf("looking at the terminal: %w", err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- form.RunWithContext(ctx) }()
+	select {
+	case <-ctx.Done():
+		_ = term.Restore(int(a.stdin.Fd()), before)
+		_, _ = io.WriteString(a.stderr, "\n")
+		return errCancelled
+	case err := <-done:
+		if input.ended {
+			return errCancelled
+		}
+		return answer(ctx, err)
+	}
+}
+
+func answer(ctx context.Context, err error) error {
+	if errors.Is(err, huh.ErrUserAborted) || err != nil && ctx.Err() != nil {
+		return errCancelled
+	}
+	if err != nil {
+		return fmt.Errorf("asking on the terminal: %w", err)
+	}
+	return nil
+}
+
+// A watchedInput remembers that its end was read. Fd lets huh turn the echo off.
+type watchedInput struct {
+	file  *os.File
+	ended bool
+}
+
+func (w *watchedInput) Fd() uintptr { return w.file.Fd() }
+
+func (w *watchedInput) Read(p []byte) (int, error) {
+	n, err := w.file.Read(p)
+	w.ended = w.ended || err != nil || n == 0
+	return n, err
+}
+
+// confirm asks for a yes. Without a terminal it refuses, and the error names the flag --yes.
+func (a *app) confirm(ctx context.Context, question string) error {
+	if !a.terminal {
+		return &missingError{"a yes", "--yes"}
+	}
+	yes := false
+	field := huh.NewConfirm().Title(cargo.Printable(question)).Affirmative("Yes").Negative("No").Value(&yes)
+	if err := a.ask(ctx, field); err != nil {
+		return err
+	}
+	if !yes {
+		return errCancelled
+	}
+	return nil
+}
+
+// text asks for a line; an empty one is suggestion.
+func (a *app) text(ctx context.Context, question, suggestion, flag string, check func(string) error) (string, error) {
+	if !a.terminal {
+		return "", &missingError{question, flag}
+	}
+	if suggestion != "" {
+		question += " (" + suggestion + ")"
+	}
+	value := ""
+	or := func(text string) string {
+		if text = strings.TrimSpace(text); text == "" {
+			return suggestion
+		}
+		return text
+	}
+	field := huh.NewInput().Title(question).Placeholder(suggestion).Value(&value).
+		Validate(func(text string) error { return check(or(text)) })
+	if err := a.ask(ctx, field); err != nil {
+		return "", err
+	}
+	return or(value), check(or(value))
+}
+
+// choose asks for one of several.
+func (a *app) choose(ctx context.Context, question, flag string, options []string) (string, error) {
+	if !a.terminal {
+		return "", advised(&missingError{question, flag}, "give "+flag+": "+strings.Join(options, ", "))
+	}
+	value := options[0]
+	err := a.ask(ctx, huh.NewSelect[string]().Title(question).Options(huh.NewOptions(options...)...).Value(&value))
+	return value, err
+}
+
+// maxSecret bounds what is read as a passphrase or a code, in bytes.
+const maxSecret = 4 << 10
+
+// secret asks for a line without showing it. An empty one is asked for again.
+func (a *app) secret(ctx context.Context, question, flag string) (keys.Secret, error) {
+	if !a.terminal {
+		return keys.Secret{}, &missingError{question, flag}
+	}
+	value := ""
+	field := huh.NewInput().Title(cargo.Printable(question)).EchoMode(huh.EchoModeNone).Value(&value).
+		Validate(func(text string) error {
+			if text == "" {
+				return errors.New("it can't be empty")
+			}
+			return nil
+		})
+	if err := a.ask(ctx, field); err != nil {
+		return keys.Secret{}, err
+	}
+	if value == "" { // line by line, huh keeps the end of input to itself
+		return keys.Secret{}, errCancelled
+	}
+	return keys.NewSecret([]byte(value)), nil
+}
+
+// codeFromStdin is the first and only line of standard input.
+func (a *app) codeFromStdin() (keys.Secret, error) {
+	text, err := io.ReadAll(io.LimitReader(a.stdin, maxSecret+1))
+	if err != nil {
+		return keys.Secret{}, fmt.Errorf("reading the code from standard input: %w", err)
+	}
+	if len(text) > maxSecret {
+		return keys.Secret{}, fmt.Errorf("reading the code from standard input: more than %d bytes", maxSecret)
+	}
+	code := keys.NewSecret([]byte(strings.TrimRight(string(text), "\r\n")))
+	if code.IsZero() {
+		return keys.Secret{}, errors.New("reading the code from standard input: there is none")
+	}
+	return code, nil
+}

@@ -1,0 +1,232 @@
+// Which registry, and which key, a command is about.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/cargo-regkey/regkey/cargo"
+	"github.com/cargo-regkey/regkey/enroll"
+	"github.com/cargo-regkey/regkey/keys"
+)
+
+// A target is a registry to enrol at.
+type target struct {
+	index  string
+	name   string // what cargo calls it, or shall; may be empty
+	config *cargo.Config
+}
+
+// label is how a person knows the registry.
+func (t target) label() string {
+	if t.name == "" {
+		return t.index
+	}
+	return t.name
+}
+
+// target finds the registry by its name in the user's own configuration, or takes an index URL. name is
+// what --name says.
+func (a *app) target(registry, name string) (target, error) {
+	if registry == "" {
+		return target{}, usage("--registry is missing: a registry's name in cargo's configuration, or its index URL")
+	}
+	config, err := a.cargoConfig()
+	if err != nil {
+		return target{}, err
+	}
+	if !isIndex(registry) {
+		r, err := config.Registry(registry)
+		if err != nil {
+			return target{}, fmt.Errorf("finding registry %q: %w", registry, err)
+		}
+		if name != "" && name != registry {
+			return target{}, usage("--name %s: cargo knows the registry as %s already", name, registry)
+		}
+		return target{r.Index, registry, config}, enroll.CheckIndex(r.Index)
+	}
+	if err := enroll.CheckIndex(registry); err != nil {
+		return target{}, usage("%w", err)
+	}
+	if r, found := config.RegistryByIndex(registry); found {
+		if name != "" && name != r.Name {
+			return target{}, usage("--name %s: cargo knows %s as %s already", name, r.Index, r.Name)
+		}
+		return target{r.Index, r.Name, config}, nil
+	}
+	if strings.HasPrefix(registry, "sparse+") && !strings.HasSuffix(registry, "/") {
+		return target{}, usage("a sparse index URL ends in a slash: %s/", registry)
+	}
+	return target{registry, name, config}, checkFree(config, name, registry)
+}
+
+// checkFree refuses a name that stands for another registry.
+func checkFree(config *cargo.Config, name, index string) error {
+	if name == "" {
+		return nil
+	}
+	r, err := config.Registry(name)
+	var unknown *cargo.UnknownRegistryError
+	if errors.As(err, &unknown) {
+		return nil
+	}
+	if err == nil {
+		return usage("--name %s: that name stands for %s in %v", name, r.Index, r.Origin)
+	}
+	return fmt.Errorf("giving %s the name %s: %w", index, name, err)
+}
+
+func isIndex(registry string) bool { return strings.Contains(registry, "://") }
+
+func (a *app) cargoConfig() (*cargo.Config, error) {
+	environment, err := a.environment()
+	if err != nil {
+		return nil, err
+	}
+	return cargo.OpenConfig(environment)
+}
+
+// enrolment finds an enrolment by index URL, by the name that it was made with, or by cargo's name
+// for its index. Without a name it is the only one, or a person chooses.
+func (a *app) enrolment(ctx context.Context, home, registry string) (*enroll.Enrolment, error) {
+	all, err := enroll.ListEnrolments(home)
+	if err != nil {
+		return nil, err
+	}
+	if registry == "" {
+		return a.chooseEnrolment(ctx, all)
+	}
+	var found []*enroll.Enrolment
+	for _, e := range all {
+		if e.Index == registry || e.Name == registry {
+			found = append(found, e)
+		}
+	}
+	if len(found) > 1 {
+		return nil, usage("several enrolments are called %s: give the index URL, %s or %s", registry, found[0].Index, found[1].Index)
+	}
+	if len(found) == 1 {
+		return found[0], nil
+	}
+	return a.enrolmentByCargo(all, registry)
+}
+
+func (a *app) enrolmentByCargo(all []*enroll.Enrolment, registry string) (*enroll.Enrolment, error) {
+	index := registry
+	if !isIndex(registry) {
+		config, err := a.cargoConfig()
+		if err != nil {
+			return nil, err
+		}
+		r, err := config.Registry(registry)
+		if err != nil {
+			return nil, notEnrolled(registry, all)
+		}
+		index = r.Index
+	}
+	for _, e := range all {
+		if e.Index == index {
+			return e, nil
+		}
+	}
+	return nil, notEnrolled(registry, all)
+}
+
+func notEnrolled(registry string, all []*enroll.Enrolment) error {
+	err := fmt.Errorf("this machine is not enrolled at %s", registry)
+	if len(all) == 0 {
+		return advised(err, "it is enrolled nowhere yet: \"regkey enroll --registry "+registry+"\"")
+	}
+	return advised(err, "it is enrolled at "+strings.Join(labels(all), ", "))
+}
+
+func (a *app) chooseEnrolment(ctx context.Context, all []*enroll.Enrolment) (*enroll.Enrolment, error) {
+	switch len(all) {
+	case 0:
+		return nil, advised(errors.New("this machine is enrolled nowhere"), `"regkey enroll --registry NAME" begins`)
+	case 1:
+		return all[0], nil
+	}
+	label, err := a.choose(ctx, "Registry", "--registry", labels(all))
+	if err != nil {
+		return nil, err
+	}
+	for i, l := range labels(all) {
+		if l == label {
+			return all[i], nil
+		}
+	}
+	return nil, errCancelled
+}
+
+// label is how the user knows an enrolment's registry.
+func label(e *enroll.Enrolment) string {
+	if e.Name == "" {
+		return e.Index
+	}
+	return e.Name
+}
+
+// labels names enrolments so that no two look the same.
+func labels(all []*enroll.Enrolment) []string {
+	seen := map[string]int{}
+	for _, e := range all {
+		seen[label(e)]++
+	}
+	names := make([]string, len(all))
+	for i, e := range all {
+		if names[i] = label(e); seen[names[i]] > 1 {
+			names[i] = e.Index
+		}
+	}
+	return names
+}
+
+// key finds the key with that name; without a name it is the only one, or a person chooses. A key
+// whose record was lost is opened, so that its public half is known.
+func (a *app) key(ctx context.Context, store *keys.Store, name string) (keys.Record, error) {
+	if name == "" {
+		var err error
+		if name, err = a.chooseKey(ctx, store); err != nil {
+			return keys.Record{}, err
+		}
+	}
+	record, err := store.Lookup(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return keys.Record{}, advised(fmt.Errorf("there is no key %s: %w", name, fs.ErrNotExist),
+			"\"regkey init "+name+"\" makes it; \"regkey status\" lists the keys that there are")
+	}
+	if err != nil {
+		return keys.Record{}, err
+	}
+	if record.Public.IsZero() {
+		key, err := a.unlock(ctx, store, name)
+		if err != nil {
+			return keys.Record{}, err
+		}
+		record.Public = key.Public()
+	}
+	return record, nil
+}
+
+func (a *app) chooseKey(ctx context.Context, store *keys.Store) (string, error) {
+	records, err := store.List()
+	if err != nil {
+		return "", err
+	}
+	names := make([]string, len(records))
+	for i, r := range records {
+		names[i] = r.Name
+	}
+	switch len(names) {
+	case 0:
+		return "", advised(errors.New("there is no key yet"), `"regkey init NAME" makes one`)
+	case 1:
+		return names[0], nil
+	}
+	return a.choose(ctx, "Key", "--key", names)
+}

@@ -1,0 +1,243 @@
+// regkey revoke: ending a key.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/cargo-regkey/regkey/enroll"
+	"github.com/cargo-regkey/regkey/keys"
+	"github.com/cargo-regkey/regkey/registryclient"
+)
+
+type revokeOptions struct {
+	registry, key string
+	reason        enroll.Reason
+	certificate   string
+	insecure      bool
+	forceLast     bool
+	yes, json     bool
+}
+
+func (a *app) revokeCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "revoke",
+		Usage:     "end a key",
+		ArgsUsage: "KEY",
+		Description: `Ends a key at a registry, at once and for ever. KEY is a key of this machine, or the id of
+any key of the account. The key signs its own end, or a managing key that is here does.
+
+The last key that manages an account can't be missed: nobody could enrol another one, and
+only the registry's operator could open the account again. It is revoked with
+--force-last alone, or when that is typed out on the terminal.
+
+With --certificate it is the revocation certificate from the enrolment that ends the key:
+that needs no key, and works on any machine.
+
+Examples:
+   regkey revoke --registry lab laptop --reason lost
+   regkey revoke --registry lab k4.pid.9ShR3xc8-qVJ_di0tc9nx0IDIqbatdeM2mqLFBJsKRHs
+   regkey revoke --certificate /media/stick/laptop.revocation`,
+		Flags: []cli.Flag{
+			registryFlag(),
+			&cli.StringFlag{Name: "reason", Value: "unspecified", Usage: "the `REASON`: lost, compromised, superseded or unspecified"},
+			&cli.StringFlag{Name: "certificate", Usage: "send the revocation certificate in the file `PATH`"},
+			&cli.BoolFlag{Name: "force-last", Usage: "end the key even if it is the last one that manages the account"},
+			&cli.BoolFlag{Name: "insecure-http", Usage: "with --certificate: allow plain http to another machine"},
+			yesFlag(), jsonFlag(),
+		},
+		Action: func(c *cli.Context) error {
+			o := revokeOptions{
+				registry: c.String("registry"), certificate: c.String("certificate"), insecure: c.Bool("insecure-http"),
+				forceLast: c.Bool("force-last"), yes: c.Bool("yes"), json: c.Bool("json"),
+			}
+			var err error
+			if o.key, err = oneArgument(c, "KEY"); err != nil {
+				return err
+			}
+			if o.reason, err = enroll.ParseReason(c.String("reason")); err != nil {
+				return usage("%w", err)
+			}
+			switch {
+			case o.certificate != "" && (o.key != "" || o.registry != "" || c.IsSet("reason")):
+				return usage("the certificate names the key, the registry and the reason: give --certificate alone")
+			case o.certificate != "":
+				return a.runRevokeByCertificate(c.Context, o)
+			case o.key == "":
+				return usage("KEY is missing: the name of a key, or its id")
+			}
+			return a.runRevoke(c.Context, o)
+		},
+	}
+}
+
+func (a *app) runRevoke(ctx context.Context, o revokeOptions) error {
+	return a.locked(ctx, func(ctx context.Context, home string) error {
+		e, err := a.enrolment(ctx, home, o.registry)
+		if err != nil {
+			return err
+		}
+		if e.Manual {
+			return a.revokeManually(ctx, home, e, o)
+		}
+		life, _ := a.lifecycle(home, e.Index, e.Insecure)
+		plan, err := life.PlanRevocation(ctx, o.key, o.reason)
+		if err != nil {
+			return err
+		}
+		if err := a.confirmRevocation(ctx, e, plan, o); err != nil {
+			return err
+		}
+		done, err := plan.Run(ctx)
+		if err != nil {
+			return err
+		}
+		return a.reportRevocation(e, plan, done, o)
+	})
+}
+
+func (a *app) confirmRevocation(ctx context.Context, e *enroll.Enrolment, plan *enroll.RevokePlan, o revokeOptions) error {
+	if plan.Done || plan.Revoked {
+		return nil
+	}
+	if plan.Last && !o.forceLast {
+		return a.confirmLast(ctx, e, plan)
+	}
+	if o.yes {
+		return nil
+	}
+	a.say("registry  %s", label(e))
+	a.say("account   %s", plan.Account)
+	a.say("key       %s", named(plan.Name, plan.Key))
+	a.say("reason    %s", plan.Reason)
+	return a.confirm(ctx, "End this key there, for ever?")
+}
+
+// confirmLast refuses, unless a person types out what is about to happen.
+func (a *app) confirmLast(ctx context.Context, e *enroll.Enrolment, plan *enroll.RevokePlan) error {
+	refusal := fmt.Errorf("%s is the last key that manages the account %s at %s: without it nobody can enrol, rotate or revoke there, and only the registry's operator can open the account again",
+		named(plan.Name, plan.Key), plan.Account, label(e))
+	if !a.terminal {
+		return advised(refusal, "enrol another managing key first, or, if it must be, add --force-last")
+	}
+	a.say("regkey: %v", refusal)
+	question := `Type "force last"`
+	if plan.Name != "" {
+		question += " or the key's name"
+	}
+	typed, err := a.text(ctx, question+" to end it all the same:", "", "--force-last", func(string) error { return nil })
+	if err != nil {
+		return err
+	}
+	if typed != "force last" && (typed == "" || typed != plan.Name) {
+		return errCancelled
+	}
+	return nil
+}
+
+func named(name string, id keys.ID) string {
+	if name == "" {
+		return id.String()
+	}
+	return fmt.Sprintf("%s (%v)", name, id)
+}
+
+// revocationFacts is the outcome in JSON.
+type revocationFacts struct {
+	Registry string `json:"registry"`
+	Index    string `json:"index"`
+	Account  string `json:"account,omitzero"`
+	Key      string `json:"key,omitzero"`
+	ID       string `json:"id"`
+	Reason   string `json:"reason"`
+	Already  bool   `json:"already"`          // it was revoked before
+	Version  int    `json:"version,omitzero"` // of the keyset without the key, if one could be signed here
+}
+
+func (a *app) reportRevocation(e *enroll.Enrolment, plan *enroll.RevokePlan, done *enroll.Revoked, o revokeOptions) error {
+	if o.json {
+		return a.printJSON(revocationFacts{
+			e.Name, e.Index, done.Account, plan.Name, done.Key.String(), string(done.Reason), plan.Revoked, done.Version,
+		})
+	}
+	what, keyset := "revoked", "the key is still listed there, and refused: a managing key takes it out"
+	if plan.Revoked {
+		what = "revoked already"
+	}
+	switch {
+	case done.Version > 0:
+		keyset = fmt.Sprintf("version %d, without the key", done.Version)
+	case plan.Done:
+		keyset = ""
+	}
+	err := a.printFacts(
+		fact{what, named(plan.Name, done.Key) + " at " + label(e)}, fact{"account", done.Account},
+		fact{"reason", string(done.Reason)}, fact{"keyset", keyset},
+	)
+	if after, lookupErr := a.signs(e); lookupErr == nil && after == "" {
+		a.say("regkey: no key of this machine signs for %s any more", label(e))
+	}
+	return err
+}
+
+// signs is the key that signs for the registry now.
+func (a *app) signs(e *enroll.Enrolment) (string, error) {
+	home, err := a.home()
+	if err != nil {
+		return "", err
+	}
+	now, err := enroll.LookupEnrolment(home, e.Index)
+	if err != nil {
+		return "", err
+	}
+	return now.Key, nil
+}
+
+// runRevokeByCertificate sends a revocation that was signed in advance. It needs no enrolment and no key.
+func (a *app) runRevokeByCertificate(ctx context.Context, o revokeOptions) error {
+	r, err := enroll.OpenCertificate(o.certificate)
+	if err != nil {
+		return err
+	}
+	if !o.yes {
+		a.say("index     %s", r.Registry)
+		a.say("key       %v", r.Key)
+		if err := a.confirm(ctx, "End this key there, for ever?"); err != nil {
+			return err
+		}
+	}
+	client := registryclient.New(r.Registry, registryclient.Options{InsecureHTTP: o.insecure, UserAgent: userAgent()})
+	if err := client.Revoke(ctx, r.Note); err != nil {
+		return fmt.Errorf("submitting the revocation of %v: %w", r.Key, err)
+	}
+	if o.json {
+		return a.printJSON(revocationFacts{Index: r.Registry, ID: r.Key.String(), Reason: string(r.Reason)})
+	}
+	return a.printFacts(fact{"revoked", r.Key.String()}, fact{"index", r.Registry}, fact{"reason", string(r.Reason)})
+}
+
+// revokeManually says what there is to do on the website.
+func (a *app) revokeManually(ctx context.Context, home string, e *enroll.Enrolment, o revokeOptions) error {
+	store := a.store(home)
+	record, err := a.key(ctx, store, o.key)
+	if err != nil {
+		return err
+	}
+	steps := []string{"remove the public key on the registry's website"}
+	if record.Name == e.Key {
+		steps = append(steps, "to sign with another key there, paste that one and run "+manualCommand(e, "KEY"))
+	}
+	if !strings.EqualFold(string(o.reason), string(enroll.Unspecified)) {
+		steps = append(steps, "tell the registry's operator the reason: "+string(o.reason))
+	}
+	facts := manualFacts{
+		Registry: e.Name, Index: e.Index, Manual: true, Key: record.Name, ID: record.Public.ID().String(),
+		Public: record.Public.String(), Subject: e.Subject, Steps: steps,
+	}
+	return errors.Join(a.reportManual("not revoked yet", facts, o.json), errByHand)
+}

@@ -1,0 +1,179 @@
+// Package lab sets up, in one folder, all that a run of regkey needs: the built programs, a user's empty home, a
+// registry on loopback, sample crates, and cargo, the real one where it is installed. The end-to-end tests
+// and the demonstration stand on it.
+package lab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// A Lab is one user on one machine: a home folder and the programs. Several may stand side by side, sharing Bin.
+type Lab struct {
+	Dir  string // everything lies below it
+	Bin  string // the three programs
+	Home string // HOME of what is run; CARGO_HOME and REGKEY_HOME follow from it
+	Env  []string
+}
+
+// Build builds the three programs, statically and without cgo, into dir.
+func Build(ctx context.Context, dir string) error {
+	root, err := moduleRoot(ctx)
+	if err != nil {
+		return err
+	}
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", dir+string(filepath.Separator), "./cmd/...")
+	build.Dir = root
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if output, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("building the programs: %w\n%s", err, output)
+	}
+	return nil
+}
+
+func moduleRoot(ctx context.Context) (string, error) {
+	output, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", fmt.Errorf("finding the module: %w", err)
+	}
+	file := strings.TrimSpace(string(output))
+	if filepath.Base(file) != "go.mod" {
+		return "", errors.New("finding the module: not inside it")
+	}
+	return filepath.Dir(file), nil
+}
+
+// New makes a lab below dir with programs that [Build] has put into bin.
+func New(dir, bin string) (*Lab, error) {
+	l := &Lab{Dir: dir, Bin: bin, Home: filepath.Join(dir, "home")}
+	if err := os.MkdirAll(l.CargoHome(), 0o755); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// CargoHome is where cargo's configuration is.
+func (l *Lab) CargoHome() string { return filepath.Join(l.Home, ".cargo") }
+
+// RegkeyHome is where regkey keeps what is the user's.
+func (l *Lab) RegkeyHome() string { return filepath.Join(l.Home, ".config", "regkey") }
+
+// environ is a clean environment: nothing of the caller's but the way to the tools.
+func (l *Lab) environ() []string {
+	env := []string{
+		"HOME=" + l.Home, "CARGO_HOME=" + l.CargoHome(), "REGKEY_HOME=" + l.RegkeyHome(),
+		"PATH=" + l.Bin + string(os.PathListSeparator) + os.Getenv("PATH"),
+		"TMPDIR=" + os.TempDir(), "LANG=C.UTF-8", "NO_COLOR=1", "CARGO_TERM_COLOR=never",
+		// Sample crates are built once each: what incremental builds store is never used.
+		"CARGO_INCREMENTAL=0",
+	}
+	if home := rustupHome(); home != "" {
+		env = append(env, "RUSTUP_HOME="+home)
+	}
+	if runtime.GOOS == "windows" {
+		env = append(env, "SystemRoot="+os.Getenv("SystemRoot"))
+	}
+	return append(env, l.Env...)
+}
+
+// rustupHome is what cargo, where it is rustup's, needs to find its toolchain from another HOME.
+func rustupHome() string {
+	if home := os.Getenv("RUSTUP_HOME"); home != "" {
+		return home
+	}
+	user, err := os.UserHomeDir()
+	if err != nil {
+		return ""
+	}
+	if info, err := os.Stat(filepath.Join(user, ".rustup")); err != nil || !info.IsDir() {
+		return ""
+	}
+	return filepath.Join(user, ".rustup")
+}
+
+// A Result is how a program ended and what it wrote.
+type Result struct {
+	Stdout, Stderr string
+	Exit           int
+}
+
+// Command is a program with the lab's environment, in dir ("" is the lab's folder), that can't read a terminal.
+func (l *Lab) Command(ctx context.Context, dir, name string, args ...string) *exec.Cmd {
+	if path := filepath.Join(l.Bin, name); !strings.ContainsRune(name, filepath.Separator) {
+		if _, err := os.Stat(path); err == nil {
+			name = path
+		}
+	}
+	c := exec.CommandContext(ctx, name, args...)
+	c.Dir, c.Env = dir, l.environ()
+	if dir == "" {
+		c.Dir = l.Dir
+	}
+	return c
+}
+
+// Run runs a program to its end, with stdin as its standard input. Only a program that can't be run at all is an error.
+func (l *Lab) Run(ctx context.Context, dir, stdin, name string, args ...string) (Result, error) {
+	c := l.Command(ctx, dir, name, args...)
+	var stdout, stderr bytes.Buffer
+	c.Stdin, c.Stdout, c.Stderr = strings.NewReader(stdin), &stdout, &stderr
+	err := c.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return Result{}, fmt.Errorf("running %s: %w", name, err)
+	}
+	return Result{stdout.String(), stderr.String(), c.ProcessState.ExitCode()}, nil
+}
+
+// CargoVersion is what `cargo --version` says, or an error that says why the real cargo can't be used here.
+func CargoVersion(ctx context.Context) (string, error) {
+	output, err := exec.CommandContext(ctx, "cargo", "--version").Output()
+	if err != nil {
+		return "", fmt.Errorf("there is no cargo here: %w", err)
+	}
+	version := strings.TrimSpace(string(output))
+	var major, minor int
+	if _, err := fmt.Sscanf(version, "cargo %d.%d", &major, &minor); err != nil {
+		return "", fmt.Errorf("cargo calls itself %q", version)
+	}
+	if major == 1 && minor < 74 {
+		return "", fmt.Errorf("%s is older than 1.74, the first with credential providers", version)
+	}
+	return version, nil
+}
+
+// WriteFile writes a file below the lab's folder, with the folders above it.
+func (l *Lab) WriteFile(path, content string) error {
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(l.Dir, path)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(content), 0o644)
+}
+
+// Crate writes a library crate named name below the lab's folder, which publishes to the registry that
+// cargo calls registry, and depends on deps there. It returns the crate's folder.
+func (l *Lab) Crate(name, version, registry string, deps ...string) (string, error) {
+	dir := filepath.Join(l.Dir, "crates", name)
+	manifest := fmt.Sprintf("[package]\nname = %q\nversion = %q\nedition = \"2021\"\ndescription = \"a sample\"\nlicense = \"MIT\"\npublish = [%q]\n\n[dependencies]\n",
+		name, version, registry)
+	source := "/// Says who speaks.\npub fn name() -> String {\n    let mut all = String::from(\"" + name + "\");\n"
+	for _, dep := range deps {
+		manifest += fmt.Sprintf("%s = { version = \"0.1\", registry = %q }\n", dep, registry)
+		source += "    all.push_str(&" + strings.ReplaceAll(dep, "-", "_") + "::name());\n"
+	}
+	source += "    all.push('.');\n    all\n}\n"
+	if err := l.WriteFile(filepath.Join(dir, "Cargo.toml"), manifest); err != nil {
+		return "", err
+	}
+	return dir, l.WriteFile(filepath.Join(dir, "src", "lib.rs"), source)
+}

@@ -48,7 +48,11 @@ func rawVerify(b *testing.B, public keys.PublicKey, signature []byte) func() boo
 		return func() bool { return ed25519.Verify(point, benchMessage, signature) }
 	}
 	x, y := elliptic.UnmarshalCompressed(elliptic.P384(), public.Bytes())
-	point := &ecdsa.PublicKey{Curve: elliptic.P384(), X: x, Y: y}
+	uncompressed := append([]byte{4}, append(x.FillBytes(make([]byte, 48)), y.FillBytes(make([]byte, 48))...)...)
+	point, err := ecdsa.ParseUncompressedPublicKey(elliptic.P384(), uncompressed)
+	if err != nil {
+		b.Fatal(err)
+	}
 	r, s := new(big.Int).SetBytes(signature[:48]), new(big.Int).SetBytes(signature[48:])
 	return func() bool {
 		digest := sha512.Sum384(benchMessage)

@@ -25,8 +25,10 @@ func UncheckedKey(k *SoftwareKey, public PublicKey) *SoftwareKey {
 // Ed25519BasePoint is the public key that Warm verifies with.
 func Ed25519BasePoint() []byte { return ed25519BasePoint[:] }
 
-// EncodeRecord and ParseRecord are the two directions of a record file.
+// The two directions of a record file, and of a key file, without a disk.
 var (
 	EncodeRecord = encodeRecord
 	ParseRecord  = parseRecord
+	SealKey      = sealKey
+	OpenKey      = openKey
 )

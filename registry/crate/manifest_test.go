@@ -61,7 +61,7 @@ func TestParseManifestRefuses(t *testing.T) {
 		{"underscored target table", demoManifest + "[target.x.dev_dependencies]\na = \"1\"\n", ManifestInvalid, "dev_dependencies"},
 		{"bad target", demoManifest + "[target.'cfg(a'.dependencies]\na = \"1\"\n", ManifestInvalid, "target"},
 		{"target of wrong type", demoManifest + "[target]\nx = 1\n", ManifestInvalid, "target.x"},
-		{"dependencies of wrong type", demoManifest[:len(demoManifest)] + "[[dependencies]]\na = \"1\"\n", ManifestInvalid, "dependencies"},
+		{"dependencies of wrong type", demoManifest + "[[dependencies]]\na = \"1\"\n", ManifestInvalid, "dependencies"},
 		{"dependency of wrong type", demoManifest + "[dependencies]\na = 1\n", ManifestInvalid, "dependencies.a"},
 		{"dependency without version", demoManifest + "[dependencies.a]\noptional = true\n", ManifestInvalid, "dependencies.a"},
 		{"bad requirement", demoManifest + "[dependencies]\na = \"one\"\n", ManifestInvalid, "dependencies.a"},

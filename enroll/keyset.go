@@ -95,8 +95,8 @@ func canonicalCrate(name string) string {
 }
 
 // Encode is the text of the keyset. It sorts nothing and repairs nothing: a keyset that
-// [ParseKeyset] would not give back as it is, a time with a fraction of a second included, is an
-// error. See [Keyset.Sort].
+// [ParseKeyset] would not give back as it is, a time with a fraction of a second or two patterns in
+// one string included, is an error. See [Keyset.Sort].
 func (k *Keyset) Encode() ([]byte, error) {
 	text := k.write()
 	parsed, err := ParseKeyset(text)
@@ -104,9 +104,11 @@ func (k *Keyset) Encode() ([]byte, error) {
 		return nil, fmt.Errorf("encoding keyset: %w", err)
 	}
 	same := parsed.Previous == k.Previous && parsed.Issued.Equal(k.Issued) &&
-		slices.EqualFunc(parsed.Keys, k.Keys, func(a, b Entry) bool { return a.Until.Equal(b.Until) })
+		slices.EqualFunc(parsed.Keys, k.Keys, func(a, b Entry) bool {
+			return a.Until.Equal(b.Until) && slices.Equal(a.Crates, b.Crates)
+		})
 	if !same {
-		return nil, errors.New("encoding keyset: it would not read back as it is: version 1 has no previous, and times are whole seconds")
+		return nil, errors.New("encoding keyset: it would not read back as it is: version 1 has no previous, and times are whole seconds, and a pattern holds no comma")
 	}
 	return text, nil
 }

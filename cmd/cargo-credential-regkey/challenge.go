@@ -43,21 +43,20 @@ func siblingName() string {
 func fetchChallenge(ctx context.Context, regkey, index string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, challengeLimit)
 	defer cancel()
-	var out, complaint limitedBuffer
-	out.limit, complaint.limit = maxChallenge, maxComplaint
+	out, complaint := limitedBuffer{limit: maxChallenge}, limitedBuffer{limit: maxComplaint}
 	cmd := exec.CommandContext(ctx, regkey, "challenge", "--index", index)
 	cmd.Stdout, cmd.Stderr = &out, &complaint
 	cmd.WaitDelay = time.Second // for a grandchild that keeps the pipes open
 	if err := cmd.Run(); err != nil {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return "", fmt.Errorf("fetching challenge: no answer within %v", challengeLimit)
+			return "", errors.New("fetching challenge: no answer in time")
 		}
-		if told := bytes.TrimSpace(complaint.Bytes()); len(told) > 0 {
+		if told := bytes.TrimSpace(complaint.kept); len(told) > 0 {
 			return "", fmt.Errorf("fetching challenge: %s", told)
 		}
 		return "", fmt.Errorf("fetching challenge: %w", err)
 	}
-	challenge := bytes.TrimRight(out.Bytes(), "\r\n")
+	challenge := bytes.TrimRight(out.kept, "\r\n")
 	if len(challenge) == 0 || out.cut {
 		return "", fmt.Errorf("fetching challenge: regkey printed nothing, or more than %d bytes", maxChallenge)
 	}
@@ -69,19 +68,17 @@ func fetchChallenge(ctx context.Context, regkey, index string) (string, error) {
 	return string(challenge), nil
 }
 
-// A limitedBuffer keeps the first bytes of what is written to it and drops the others.
+// A limitedBuffer keeps the first bytes of what is written to it and drops the others. It embeds no
+// bytes.Buffer, whose ReadFrom would go round the limit.
 type limitedBuffer struct {
-	bytes.Buffer
+	kept  []byte
 	limit int
 	cut   bool
 }
 
 func (b *limitedBuffer) Write(data []byte) (int, error) {
-	if room := b.limit - b.Len(); len(data) > room {
-		b.cut = true
-		b.Buffer.Write(data[:room])
-	} else {
-		b.Buffer.Write(data)
-	}
+	room := min(b.limit-len(b.kept), len(data))
+	b.kept = append(b.kept, data[:room]...)
+	b.cut = b.cut || room < len(data)
 	return len(data), nil
 }

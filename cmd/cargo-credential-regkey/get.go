@@ -74,7 +74,11 @@ func (p *provider) unlock(ctx context.Context, id *identity, r cargo.ProviderReq
 	typed := false
 	ask := func(ctx context.Context, _ keys.Record) (keys.Secret, error) {
 		if file := p.getenv(envPassphraseFile); file != "" {
-			return keys.PassphraseFromFile(file)
+			passphrase, err := keys.PassphraseFromFile(file)
+			if err != nil {
+				err = refuse(err, "%s cannot be read", envPassphraseFile)
+			}
+			return passphrase, err
 		}
 		typed = true
 		return p.terminal(ctx, cargo.Printable(fmt.Sprintf("regkey: to %s, passphrase of %s: ", purpose(r, id), id.key)))
@@ -93,6 +97,9 @@ func (p *provider) unlock(ctx context.Context, id *identity, r cargo.ProviderReq
 
 // unlockFailure says what to do about err.
 func unlockFailure(err error, id *identity, typed bool, limit time.Duration) error {
+	if told, ok := errors.AsType[*cargo.ProviderError](err); ok {
+		return told
+	}
 	switch {
 	case errors.Is(err, errNoTerminal):
 		return refuse(err, "%s needs a passphrase and there is no terminal to ask on: set %s to a file that holds it", id.key, envPassphraseFile)

@@ -65,6 +65,7 @@ func (p *provider) Login(_ context.Context, r cargo.ProviderRequest) error {
 func (p *provider) Logout(_ context.Context, r cargo.ProviderRequest) error {
 	id, err := p.identity(r.Index)
 	if errors.Is(err, errNotEnrolled) {
+		p.say("%s is not enrolled: there is nothing to log out of", readableURL(r.Index))
 		return cargo.ErrURLNotSupported
 	}
 	if err != nil {
@@ -79,7 +80,7 @@ func (p *provider) hint(index string) {
 	url, ok := shellWord(index)
 	switch {
 	case !ok:
-		p.say("no key is enrolled at %+q", shorten(index))
+		p.say("no key is enrolled at %s", readableURL(index))
 	case p.getenv(envKeyFile) != "":
 		p.say("%s is not enrolled, and %s serves it only where %s is exactly that", url, envKeyFile, envRegistry)
 	default:
@@ -106,6 +107,14 @@ func shellWord(text string) (string, bool) {
 		return "'" + text + "'", true
 	}
 	return text, true
+}
+
+// readableURL is an index URL as it is if it could be a word of a command, else quoted in ASCII.
+func readableURL(index string) string {
+	if word, ok := shellWord(index); ok {
+		return word
+	}
+	return fmt.Sprintf("%+q", shorten(index))
 }
 
 // maxShown is how much of a text from outside one line shows, in bytes.

@@ -14,6 +14,7 @@ import (
 type stage struct {
 	lab      *lab.Lab
 	registry *lab.Registry
+	wiretap  *lab.Wiretap
 	cargo    bool // the real one is here
 	width    int
 	acts     int
@@ -23,6 +24,7 @@ func (s *stage) close() error {
 	if s.registry == nil {
 		return nil
 	}
+	s.wiretap.Close()
 	return s.registry.Stop()
 }
 

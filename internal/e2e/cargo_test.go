@@ -67,9 +67,13 @@ func everyday(t *testing.T, algorithm, auth string) {
 	contains(t, "one token, two requests", both.Stderr, "friend", "cargo owner --remove friend")
 
 	contains(t, "search", must(t, l, one, "", "cargo", "search", "--registry", "lab", "tw"), "two = \"0.1.0\"")
-	login := ends(t, l, 101, one, "", "cargo", "login", "--registry", "lab")
-	contains(t, "login", login.Stderr, "regkey")
-	l.Run(t.Context(), one, "", "cargo", "logout", "--registry", "lab")
+	login := ends(t, l, 0, one, "", "cargo", "login", "--registry", "lab")
+	contains(t, "login", login.Stderr, "lab needs no login", `"laptop"`)
+	logout, err := l.Run(t.Context(), one, "", "cargo", "logout", "--registry", "lab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	contains(t, "logout", logout.Stderr, "regkey revoke")
 }
 
 // indexFile is what the registry says of a crate, read as cargo would.
@@ -175,10 +179,21 @@ func TestRotateAndRevoke(t *testing.T) {
 
 	refused := ends(t, l, 1, "", "", "regkey", "revoke", "--registry", "lab", "laptop-2", "--reason", "lost", "--yes")
 	contains(t, "revoking the last key", refused.Stderr, "--force-last")
+	// A second machine of the same user, which does not learn of the revocation.
+	other := filepath.Join(l.Dir, "other-machine")
+	if err := os.CopyFS(other, os.DirFS(l.RegkeyHome())); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(other, "keys", "laptop-2.key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	must(t, l, "", "", "regkey", "revoke", "--registry", "lab", "laptop-2", "--reason", "lost", "--yes", "--force-last")
 	must(t, l, "", "", "regkey", "revoke", "--registry", "lab", "laptop-2", "--reason", "lost", "--yes", "--force-last")
 	failed := ends(t, l, 101, sample(t, l, "one", "0.3.0"), "", "cargo", "publish", "--registry", "lab")
-	contains(t, "publishing with a revoked key", failed.Stderr, "revoked")
+	contains(t, "publishing where the key was revoked", failed.Stderr, "no key of this machine")
+	l.Env = []string{"REGKEY_HOME=" + other}
+	failed = ends(t, l, 101, sample(t, l, "one", "0.3.0"), "", "cargo", "publish", "--registry", "lab")
+	contains(t, "publishing with a revoked key", failed.Stderr, "is revoked and will never be accepted again")
 	if after := read(t, config); after != before {
 		t.Errorf("cargo's configuration was changed:\n%s\ninstead of\n%s", after, before)
 	}

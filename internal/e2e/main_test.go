@@ -60,6 +60,12 @@ func serve(t *testing.T, l *lab.Lab, args ...string) *lab.Registry {
 	if err != nil {
 		t.Fatal(err)
 	}
+	stopAfter(t, r)
+	return r
+}
+
+func stopAfter(t *testing.T, r *lab.Registry) {
+	t.Helper()
 	t.Cleanup(func() {
 		if err := r.Stop(); err != nil {
 			t.Errorf("the registry did not stop gracefully: %v", err)
@@ -68,7 +74,6 @@ func serve(t *testing.T, l *lab.Lab, args ...string) *lab.Registry {
 			t.Logf("the registry's log:\n%s", r.Log())
 		}
 	})
-	return r
 }
 
 // must runs a program that is to succeed, and returns what it wrote to standard output.

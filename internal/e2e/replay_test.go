@@ -3,76 +3,28 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"crypto/elliptic"
 	"encoding/base64"
-	"io"
 	"math/big"
-	"net"
-	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/cargo-regkey/regkey/internal/lab"
 	"github.com/cargo-regkey/regkey/keys"
 )
 
-// A wiretap stands between everybody and the registry and keeps every request.
-type wiretap struct {
-	*httptest.Server
-	mu       sync.Mutex
-	target   *url.URL
-	requests []captured
-	all      bytes.Buffer // every byte of requests and answers
-}
-
-type captured struct {
-	method, path, token string
-	body                []byte
-}
-
-// tap starts a wiretap, and a registry behind it that the world knows by the wiretap's URL.
-func tap(t *testing.T, l *lab.Lab, args ...string) (*wiretap, *lab.Registry) {
+// tap starts a wiretap and a registry behind it.
+func tap(t *testing.T, l *lab.Lab, args ...string) (*lab.Wiretap, *lab.Registry) {
 	t.Helper()
-	w := &wiretap{}
-	w.Server = httptest.NewServer(w)
-	t.Cleanup(w.Close)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	w, r, err := l.ServeTapped(context.WithoutCancel(t.Context()), "registry", args...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := listener.Addr().String()
-	listener.Close()
-	r := serve(t, l, append([]string{"--listen", address, "--url", w.URL}, args...)...)
-	w.target = &url.URL{Scheme: "http", Host: address}
+	stopAfter(t, r)
+	t.Cleanup(w.Close)
 	return w, r
-}
-
-func (w *wiretap) ServeHTTP(rw http.ResponseWriter, request *http.Request) {
-	body, _ := io.ReadAll(request.Body)
-	w.mu.Lock()
-	w.requests = append(w.requests, captured{request.Method, request.URL.RequestURI(), request.Header.Get("Authorization"), body})
-	dump, _ := httputil.DumpRequest(request, false)
-	w.all.Write(dump)
-	w.all.Write(body)
-	w.mu.Unlock()
-	request.Body = io.NopCloser(bytes.NewReader(body))
-	proxy := httputil.NewSingleHostReverseProxy(w.target)
-	proxy.ModifyResponse = func(answer *http.Response) error {
-		content, err := io.ReadAll(answer.Body)
-		w.mu.Lock()
-		w.all.Write(content)
-		w.mu.Unlock()
-		answer.Body = io.NopCloser(bytes.NewReader(content))
-		return err
-	}
-	proxy.ServeHTTP(rw, request)
 }
 
 func TestReplay(t *testing.T) {
@@ -91,18 +43,18 @@ func TestReplay(t *testing.T) {
 			must(t, l, one, "", "cargo", "yank", "--undo", "--registry", "lab", "--version", "0.1.0", "one")
 			before := state(t, l, r)
 			mutations := 0
-			for _, c := range w.requests[:len(w.requests):len(w.requests)] {
-				if c.token == "" || c.method == http.MethodGet && !strings.HasSuffix(c.path, "/owners") {
+			for _, c := range w.Requests() {
+				if !c.Mutation() {
 					continue
 				}
 				mutations++
-				for kind, token := range map[string]string{"as it was": c.token, "twin": twin(t, c.token)} {
-					status, answer, err := r.Send(t.Context(), c.method, c.path, token, c.body)
+				for kind, token := range map[string]string{"as it was": c.Token, "twin": twin(t, c.Token)} {
+					status, answer, err := r.Send(t.Context(), c.Method, c.Path, token, c.Body)
 					if err != nil {
 						t.Fatal(err)
 					}
 					if status/100 != 4 {
-						t.Errorf("%s %s replayed %s: %d %s", c.method, c.path, kind, status, answer)
+						t.Errorf("%s %s replayed %s: %d %s", c.Method, c.Path, kind, status, answer)
 					}
 				}
 			}

@@ -16,7 +16,7 @@ import (
 
 // nothingSecret searches all traffic, the registry's log and every file of the registry for every private key of
 // the user, in each form that it might be written in.
-func nothingSecret(t *testing.T, l *lab.Lab, r *lab.Registry, w *wiretap) {
+func nothingSecret(t *testing.T, l *lab.Lab, r *lab.Registry, w *lab.Wiretap) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(l.RegkeyHome(), "keys", "*.key"))
 	if err != nil || len(files) == 0 {
@@ -26,9 +26,7 @@ func nothingSecret(t *testing.T, l *lab.Lab, r *lab.Registry, w *wiretap) {
 	for _, file := range files {
 		needles = append(needles, forms(t, strings.TrimSpace(read(t, file)))...)
 	}
-	w.mu.Lock()
-	traffic := w.all.String()
-	w.mu.Unlock()
+	traffic := w.All()
 	if len(traffic) < 1000 {
 		t.Fatalf("only %d bytes of traffic were captured", len(traffic))
 	}

@@ -95,7 +95,8 @@ func archive(root, dir, manifest string) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return file.Bytes(), errors.Join(w.Close(), zipper.Close())
+	err = errors.Join(w.Close(), zipper.Close())
+	return file.Bytes(), err
 }
 
 // An Operation is what a token is asked for. Name, Version and Checksum are empty where it has none.

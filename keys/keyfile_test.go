@@ -127,7 +127,7 @@ func TestRealWorkFactor(t *testing.T) {
 	}
 }
 
-// TestHostileWorkFactor asks for work that would take hours: refused before any is done, or the test would not end.
+// TestHostileWorkFactor asks for work of ten seconds to years: refused before any is done.
 func TestHostileWorkFactor(t *testing.T) {
 	raw := unarmor(t, sealed(t, generate(t, keys.Ed25519)))
 	for _, factor := range []int{realMaxWorkFactor + 1, 30, 63, 64, 1000} {

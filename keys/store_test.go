@@ -245,6 +245,36 @@ func TestConcurrentCreate(t *testing.T) {
 	}
 }
 
+// TestConcurrentChanges creates, removes and unlocks one key from all sides: in the end there is a whole key, or none.
+func TestConcurrentChanges(t *testing.T) {
+	_, dir := newStore(t)
+	var group sync.WaitGroup
+	for range 3 {
+		key := generate(t, keys.Ed25519)
+		for _, change := range []func(*keys.Store) error{
+			func(s *keys.Store) error { _, err := s.Create("k", key, keys.Secret{}, created); return err },
+			func(s *keys.Store) error { return s.Remove("k") },
+			func(s *keys.Store) error { _, err := s.Unlock(context.Background(), "k", nil); return err },
+		} {
+			group.Go(func() {
+				for range 12 {
+					err := change(keys.OpenStore(dir))
+					if err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) && !strings.Contains(err.Error(), "holds the key") {
+						t.Error(err)
+					}
+				}
+			})
+		}
+	}
+	group.Wait()
+	s := keys.OpenStore(dir)
+	_, err := s.Unlock(context.Background(), "k", nil)
+	files := len(snapshot(t, dir)) - 1 // without the folder itself
+	if err == nil && files != 2 || err != nil && files != 0 {
+		t.Errorf("%d files, %v", files, err)
+	}
+}
+
 func TestListAndFind(t *testing.T) {
 	s, dir := newStore(t)
 	var want []string

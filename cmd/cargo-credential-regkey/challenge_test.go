@@ -1,6 +1,6 @@
-//go:build unix
-
 // Challenges, from a regkey that lies beside the provider.
+
+//go:build unix
 
 package main_test
 

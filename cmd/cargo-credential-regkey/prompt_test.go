@@ -1,6 +1,6 @@
-//go:build unix
-
 // The passphrase prompt, on a terminal of its own.
+
+//go:build unix
 
 package main_test
 

@@ -3,9 +3,7 @@
 package main_test
 
 import (
-	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -127,95 +125,6 @@ func TestHintIsHarmless(t *testing.T) {
 	}
 }
 
-func TestFailures(t *testing.T) {
-	const read = "read"
-	tests := []struct {
-		name    string
-		prepare func(t *testing.T) *user
-		request string
-		want    string // kind, message and causes; HOME stands for the home
-	}{
-		{"key is gone", func(t *testing.T) *user {
-			u := newUser(t)
-			u.record(t, lab(index))
-			return u
-		}, read, `other
-key "laptop", which signs for lab, is not here: bring its file back, or enrol another key with regkey enroll --registry lab --key NAME
-unlocking key "laptop": reading "HOME/keys/laptop.key": no such file or directory`},
-		{"no key is left", func(t *testing.T) *user {
-			u := newUser(t)
-			e := lab(index)
-			e.Key, e.Name = "", ""
-			u.record(t, e)
-			return u
-		}, read, "other\nno key of this machine is enrolled at " + index + " any more: run regkey enroll --registry " + index},
-		{"key file is open to others", func(t *testing.T) *user {
-			u := newUser(t)
-			u.enrol(t, lab(index), keys.Ed25519, "")
-			check(t, os.Chmod(filepath.Join(u.home, "keys", "laptop.key"), 0o644))
-			return u
-		}, read, `other
-key "laptop", which signs for lab, cannot be opened
-unlocking key "laptop": reading "HOME/keys/laptop.key": its mode is 0644, so that others may read or write it: chmod 600 makes it yours alone`},
-		{"damaged enrolment", func(t *testing.T) *user {
-			u := newUser(t)
-			u.enrol(t, lab(index), keys.Ed25519, "")
-			check(t, os.WriteFile(u.enrolmentFile(index), []byte("key = 'x'\nmore = 1\n"), 0o600))
-			return u
-		}, read, "other\nwhat regkey keeps about this registry cannot be read: repair or remove the file, then enrol again\n…"},
-		{"relative home", func(t *testing.T) *user { return newUser(t).set("REGKEY_HOME", "here") }, read,
-			"other\nregkey does not know where its keys are: set REGKEY_HOME to an absolute path\n…"},
-		{"passphrase and no terminal", func(t *testing.T) *user {
-			u := newUser(t)
-			u.enrol(t, lab(index), keys.Ed25519, "correct horse")
-			return u
-		}, read, "other\n" + `key "laptop" needs a passphrase and there is no terminal to ask on: set REGKEY_PASSPHRASE_FILE to a file that holds it` + "\n…"},
-		{"wrong passphrase in the file", func(t *testing.T) *user {
-			u := newUser(t)
-			u.enrol(t, lab(index), keys.Ed25519, "correct horse")
-			return u.set("REGKEY_PASSPHRASE_FILE", file(t, "battery staple\n"))
-		}, read, "other\n" + `REGKEY_PASSPHRASE_FILE does not hold the passphrase of key "laptop"`},
-		{"no passphrase file", func(t *testing.T) *user {
-			u := newUser(t)
-			u.enrol(t, lab(index), keys.Ed25519, "correct horse")
-			return u.set("REGKEY_PASSPHRASE_FILE", "/nowhere/passphrase")
-		}, read, "other\n" + `REGKEY_PASSPHRASE_FILE cannot be read` + "\n" + `reading passphrase file "/nowhere/passphrase": no such file or directory`},
-		{"checksum that is none", func(t *testing.T) *user {
-			u := newUser(t)
-			u.enrol(t, lab(index), keys.Ed25519, "")
-			return u
-		}, `{"v":1,"registry":{"index-url":"` + index + `"},"kind":"get","operation":"publish","name":"foo","vers":"1.2.3","cksum":"E3B0"}` + "\n",
-			"other\nno token could be made to publish foo 1.2.3 to lab\nminting token: cksum is not a SHA-256 of 64 lower-case hex digits"},
-		{"challenge and no regkey beside", func(t *testing.T) *user {
-			u := newUser(t)
-			e := lab(index)
-			e.Challenge = true
-			u.enrol(t, e, keys.Ed25519, "")
-			return u
-		}, "yank", "other\nlab wants a challenge in each token, and fetching one failed: try again, or run regkey status\n…"},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			u := test.prepare(t)
-			request := test.request
-			if known, ok := requests(index)[request]; ok {
-				request = known
-			}
-			cmd := u.command("--cargo-plugin")
-			cmd.SysProcAttr = withoutTerminal()
-			r := finish(t, cmd, request)
-			got := strings.ReplaceAll(r.failure(t), u.home, "HOME")
-			want, open := strings.CutSuffix(test.want, "…")
-			if !strings.HasPrefix(got, want) || !open && got != want {
-				t.Errorf("failure is\n%s\ninstead of\n%s", got, test.want)
-			}
-			if strings.Contains(r.out+r.stderr, "battery") || strings.Contains(r.out+r.stderr, "correct") {
-				t.Errorf("the passphrase is told: %s%s", r.out, r.stderr)
-			}
-		})
-	}
-}
-
 func TestPassphraseFile(t *testing.T) {
 	u := newUser(t)
 	key := u.enrol(t, lab(index), keys.P384, "correct horse")
@@ -268,53 +177,6 @@ reading key file "/nowhere/key": no such file or directory` {
 	}
 }
 
-func TestLoginAndLogout(t *testing.T) {
-	const pasted = "cio-pasted-by-mistake"
-	enrolled, fresh := newUser(t), newUser(t)
-	enrolled.enrol(t, lab(index), keys.Ed25519, "")
-	tests := []struct {
-		name                 string
-		user                 *user
-		request, out, stderr string
-	}{
-		{"login", enrolled, login(index, `,"login-url":"https://crates.example.com/me"`), `{"Ok":{"kind":"login"}}`,
-			`lab needs no login: each request is signed with key "laptop"`},
-		{"login with a token", enrolled, login(index, `,"token":"`+pasted+`"`),
-			`{"Err":{"kind":"other","message":"lab needs no token: regkey signs each request with key \"laptop\"; the token that you gave was not kept","caused-by":[]}}`, ""},
-		{"logout", enrolled, logout(index), `{"Ok":{"kind":"logout"}}`,
-			`no token is kept for lab, so there is none to forget; key "laptop" can still sign: to end that, run regkey revoke`},
-		{"login, not enrolled", fresh, login(index, `,"token":"`+pasted+`"`), `{"Err":{"kind":"url-not-supported"}}`,
-			index + " is not enrolled: run regkey enroll --registry " + index},
-		{"logout, not enrolled", fresh, logout(index), `{"Err":{"kind":"url-not-supported"}}`,
-			index + " is not enrolled: there is nothing to log out of"},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			r := test.user.talk(t, test.request)
-			if want := "{\"v\":[1]}\n" + test.out + "\n"; r.out != want {
-				t.Errorf("answer is %s instead of %s", r.out, want)
-			}
-			if want := strings.TrimSuffix("regkey: "+test.stderr+"\n", "regkey: \n"); r.stderr != want {
-				t.Errorf("stderr is %q instead of %q", r.stderr, want)
-			}
-			if strings.Contains(r.out+r.stderr, pasted) {
-				t.Error("the token is told")
-			}
-		})
-	}
-	err := filepath.WalkDir(filepath.Dir(enrolled.home), func(path string, entry os.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		if strings.Contains(string(data), pasted) {
-			t.Errorf("%s holds the token", path)
-		}
-		return err
-	})
-	check(t, err)
-}
-
 // Bad requests are answered and leave the process alive and well for the next.
 func TestBadInput(t *testing.T) {
 	u := newUser(t)
@@ -364,59 +226,6 @@ func TestNoSecretLeaves(t *testing.T) {
 		}
 		if longest := 200; len(r.stderr) > 3*longest {
 			t.Errorf("stderr is long: %s", r.stderr)
-		}
-	}
-}
-
-func TestByHand(t *testing.T) {
-	u := newUser(t)
-	for _, test := range []struct {
-		args   []string
-		code   int
-		stdout string // its beginning
-		stderr string // its beginning
-	}{
-		{nil, 2, "", "cargo-credential-regkey signs what cargo asks"},
-		{[]string{"get"}, 2, "", "cargo-credential-regkey signs what cargo asks"},
-		{[]string{"--cargo-plugin", "--key", "x"}, 2, "", "cargo-credential-regkey signs what cargo asks"},
-		{[]string{"--help"}, 0, "cargo-credential-regkey signs what cargo asks", ""},
-		{[]string{"--version"}, 0, "cargo-credential-regkey ", ""},
-	} {
-		var out, stderr strings.Builder
-		cmd := u.command(test.args...)
-		cmd.Stdout, cmd.Stderr = &out, &stderr
-		err := cmd.Run()
-		code := 0
-		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-			code = exit.ExitCode()
-		} else {
-			check(t, err)
-		}
-		if code != test.code || !strings.HasPrefix(out.String(), test.stdout) || (test.stdout == "") != (out.String() == "") ||
-			!strings.HasPrefix(stderr.String(), test.stderr) || (test.stderr == "") != (stderr.String() == "") {
-			t.Errorf("%q: exit code %d, stdout %q, stderr %q", test.args, code, out.String(), stderr.String())
-		}
-		if test.code == 2 && !strings.Contains(stderr.String(), `credential-provider = ["`+program+`"]`) {
-			t.Errorf("%q does not say how to configure it: %s", test.args, stderr.String())
-		}
-	}
-}
-
-// What is not linked cannot be attacked and need not be initialised.
-func TestStaysLean(t *testing.T) {
-	cmd := exec.Command("go", "list", "-deps", ".")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	out, err := cmd.Output()
-	check(t, err)
-	deps := strings.Fields(string(out))
-	if len(deps) < 50 {
-		t.Fatalf("dependencies are %q", deps)
-	}
-	for _, dep := range deps {
-		for _, unwanted := range []string{"net", "crypto/tls", "runtime/cgo", "text/template", "github.com/urfave", "github.com/charmbracelet", "modernc.org", "github.com/cargo-regkey/regkey/registry"} {
-			if dep == unwanted || strings.HasPrefix(dep, unwanted+"/") {
-				t.Errorf("%s is linked", dep)
-			}
 		}
 	}
 }

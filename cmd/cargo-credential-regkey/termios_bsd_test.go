@@ -1,6 +1,6 @@
-//go:build darwin || freebsd || netbsd || openbsd || dragonfly
-
 // The name of one ioctl, which differs between systems.
+
+//go:build darwin || freebsd || netbsd || openbsd || dragonfly
 
 package main_test
 

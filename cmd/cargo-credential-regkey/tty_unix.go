@@ -1,6 +1,6 @@
-//go:build unix
-
 // The controlling terminal and the waiting cargo, as Unix shows them.
+
+//go:build unix
 
 package main
 

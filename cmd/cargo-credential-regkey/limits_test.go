@@ -1,0 +1,71 @@
+// The limits of waiting, which the process tests cannot wait for.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"filippo.io/age/armor"
+
+	"github.com/cargo-regkey/regkey/cargo"
+	"github.com/cargo-regkey/regkey/keys"
+)
+
+func TestQuestionsEnd(t *testing.T) {
+	id := &identity{registry: "lab", key: `key "laptop"`, open: func(ctx context.Context, ask keys.PassphraseFunc) (*keys.SoftwareKey, error) {
+		_, err := ask(ctx, keys.Record{})
+		return nil, err
+	}}
+	p := &provider{
+		getenv: func(string) string { return "" },
+		terminal: func(ctx context.Context, _ string) (keys.Secret, error) {
+			<-ctx.Done()
+			return keys.Secret{}, ctx.Err()
+		},
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	_, err := p.unlock(ctx, id, cargo.ProviderRequest{Operation: "publish"}, mutationLimit)
+	told, ok := errors.AsType[*cargo.ProviderError](err)
+	if !ok || told.Message != `nothing was signed: nobody typed the passphrase of key "laptop" within 5m0s` {
+		t.Errorf("failure is %v", err)
+	}
+}
+
+// Cargo holds a lock while it waits for a read token.
+func TestLimitsOfOperations(t *testing.T) {
+	for operation, limit := range map[string]time.Duration{
+		"read": time.Minute, "publish": 5 * time.Minute, "yank": 5 * time.Minute, "unyank": 5 * time.Minute, "owners": 5 * time.Minute,
+	} {
+		asked := errors.New("asked")
+		var left time.Duration
+		// Armor alone makes the provider ask.
+		file := filepath.Join(t.TempDir(), "laptop.age")
+		if err := os.WriteFile(file, []byte(armor.Header+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p := &provider{
+			getenv: func(name string) string { return map[string]string{envKeyFile: file, envRegistry: "sparse+x"}[name] },
+			now:    time.Now,
+			stderr: &strings.Builder{},
+			terminal: func(ctx context.Context, _ string) (keys.Secret, error) {
+				deadline, _ := ctx.Deadline()
+				left = time.Until(deadline)
+				return keys.Secret{}, asked
+			},
+		}
+		_, err := p.Get(t.Context(), cargo.ProviderRequest{Index: "sparse+x", Operation: operation})
+		if err == nil || !strings.Contains(err.Error(), "cannot be opened") {
+			t.Errorf("%s: %v", operation, err)
+		}
+		if left > limit || left < limit-30*time.Second {
+			t.Errorf("%s may wait %v instead of %v", operation, left, limit)
+		}
+	}
+}

@@ -128,7 +128,7 @@ func TestCargo(t *testing.T) {
 			if listed := u.good(demo, owner("--list")...); !strings.Contains(listed, "friend") || !strings.Contains(listed, "team") {
 				t.Errorf("cargo owner --list says %s", listed)
 			}
-			u.bad("second was added to the owners of regkey_demo with this one before; now run `cargo owner --remove friend regkey_demo`",
+			u.bad("second was added to the owners of regkey_demo; now run `cargo owner --remove friend regkey_demo`",
 				demo, owner("--add", "second", "--remove", "friend")...)
 			u.good(demo, owner("--remove", "friend")...)
 			if listed := u.good(demo, owner("--list")...); strings.Contains(listed, "friend") || !strings.Contains(listed, "second") {

@@ -193,17 +193,16 @@ func readOwners(r *http.Request) ([]string, error) {
 // explainOwners answers the second of the two requests that `cargo owner --add a --remove b` sends with one token. A token names
 // neither who is added nor how, so it pays for one request.
 func (s *Server) explainOwners(r *http.Request, used *token.Used) *verify.Error {
-	const one = "an owners token serves one request, so that nobody on the way can add an owner with it"
 	name := used.Claims.Name
 	done, err := s.storage.DoneBy(r.Context(), used.ReplayKey)
 	if err != nil {
 		return nil
 	}
-	first := "the first request with this one changed nothing"
+	first := "the one before changed nothing"
 	if done != "" {
-		first = done + " with this one before"
+		first = done
 	}
-	return refuse(http.StatusForbidden, "owners-one-at-a-time", "%s: %s; %s", one, first, s.remaining(r, name, done))
+	return refuse(http.StatusForbidden, "owners-one-at-a-time", "an owners token serves one request, and this one is used up: %s; %s", first, s.remaining(r, name, done))
 }
 
 // remaining is what is left to do of a request that came with a spent owners token.

@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux || darwin
 
 // A full disk: the test runs itself again under a limit on file size, since the tests may run as
 // root, whom no permission stops.

@@ -95,7 +95,8 @@ func FuzzKeyFile(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if opened, err := keys.OpenKey(context.Background(), keys.NewSecret(again), ask("p"), keys.Record{}); err != nil || opened.Public() != key.Public() {
+		opened, err := keys.OpenKey(context.Background(), keys.NewSecret(again), ask("p"), keys.Record{})
+		if err != nil || opened.Public() != key.Public() {
 			t.Fatalf("sealed and opened again: %v", err)
 		}
 	})

@@ -126,7 +126,9 @@ func TestUnlockWithoutPassphrase(t *testing.T) {
 		t.Errorf("a wrong answer: %v", err)
 	}
 	cancelled := errors.New("the user pressed Ctrl-C")
-	_, err := s.Unlock(context.Background(), "k", func(context.Context, keys.Record) (keys.Secret, error) { return secret("p"), cancelled })
+	_, err := s.Unlock(context.Background(), "k", func(context.Context, keys.Record) (keys.Secret, error) {
+		return secret("p"), cancelled
+	})
 	if !errors.Is(err, cancelled) {
 		t.Errorf("asking failed: %v", err)
 	}

@@ -206,7 +206,12 @@ func TestReadersSeeWholeFiles(t *testing.T) {
 
 func TestRemove(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"file", ".file.123.tmp", ".file.456.tmp", ".file.tmp", ".file.x.tmp", ".file..tmp", ".file2.1.tmp", "file.123.tmp", ".other.1.tmp"} {
+	kept := []string{".file..tmp", ".file.tmp", ".file.x.tmp", ".file2.1.tmp", ".other.1.tmp", "file.123.tmp"}
+	var want []string
+	for _, name := range kept {
+		want = append(want, name, "x")
+	}
+	for _, name := range append(kept, "file", ".file.123.tmp", ".file.456.tmp") {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -215,7 +220,7 @@ func TestRemove(t *testing.T) {
 		if err := atomicfile.Remove(filepath.Join(dir, "file")); err != nil {
 			t.Fatal(err)
 		}
-		checkFolder(t, dir, ".file..tmp", "x", ".file.tmp", "x", ".file.x.tmp", "x", ".file2.1.tmp", "x", ".other.1.tmp", "x", "file.123.tmp", "x")
+		checkFolder(t, dir, want...)
 	}
 	if err := atomicfile.Remove(filepath.Join(dir, "none", "file")); err != nil {
 		t.Errorf("in no folder: %v", err)

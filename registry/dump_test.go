@@ -127,7 +127,7 @@ func TestNothingOnTheServerSigns(t *testing.T) {
 		l.want(l.ask("GET", "/index/de/mo/demo", read, nil), 200, "")
 	}
 
-	kept, log := l.dump(), []byte(l.log.String())
+	kept, log := l.dump(), bytes.Clone(l.log.Bytes())
 	if !bytes.Contains(kept, []byte(laptop.Public().String())) || !bytes.Contains(log, []byte("published")) {
 		t.Fatal("the dump lacks what it must have, so it can't show what it must not")
 	}

@@ -236,18 +236,6 @@ func TestOneVersionManyTokens(t *testing.T) {
 	}
 }
 
-// slowBody lets a test act while an upload is under way.
-type slowBody struct {
-	io.Reader
-	between func()
-	once    sync.Once
-}
-
-func (b *slowBody) Read(p []byte) (int, error) {
-	b.once.Do(b.between)
-	return b.Reader.Read(p)
-}
-
 func TestKeyStateIsJudgedAgainAtCommit(t *testing.T) {
 	for name, test := range map[string]struct {
 		meanwhile func(s *scene)

@@ -135,8 +135,11 @@ func (l *Lab) Run(ctx context.Context, dir, stdin, name string, args ...string) 
 // CargoVersion is what `cargo --version` says, or an error that says why the real cargo can't be used here.
 func CargoVersion(ctx context.Context) (string, error) {
 	output, err := exec.CommandContext(ctx, "cargo", "--version").Output()
+	if errors.Is(err, exec.ErrNotFound) {
+		return "", errors.New("there is no cargo here")
+	}
 	if err != nil {
-		return "", fmt.Errorf("there is no cargo here: %w", err)
+		return "", fmt.Errorf("running cargo --version: %w", err)
 	}
 	version := strings.TrimSpace(string(output))
 	var major, minor int

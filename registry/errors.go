@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/cargo-regkey/regkey/enroll"
 	"github.com/cargo-regkey/regkey/registry/crate"
@@ -35,8 +36,11 @@ func refusal(err error) *verify.Error {
 	return verify.Refusal(err)
 }
 
-// maxDrain is how much of a refused upload is read and thrown away, in bytes.
-const maxDrain = 16 << 20
+// How much of a refused upload is read and thrown away, in bytes, and for how long: whoever sends it may have no token at all.
+const (
+	maxDrain  = 16 << 20
+	drainTime = 20 * time.Second
+)
 
 // drained makes sure that a client which sends its body without waiting gets to read why it was
 // refused: a connection closed with unread bytes is reset, and the answer lost with it. A client that waits
@@ -46,6 +50,7 @@ func drained(next http.Handler) http.Handler {
 		body := r.Body
 		defer func() {
 			if r.Header.Get("Expect") == "" {
+				_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(drainTime))
 				_, _ = io.CopyN(io.Discard, body, maxDrain)
 			}
 		}()

@@ -130,6 +130,6 @@ func sameSet(a, b []string) bool { return slices.Equal(set(a), set(b)) }
 func quoteAll(values []string) string { return quote(fmt.Sprint(values)) }
 
 func disagree(field, format string, args ...any) error {
-	return refuse(MetadataDisagrees, "The publish metadata's %q disagrees with the Cargo.toml inside the crate: %s. Publish with cargo, which makes both from one file.",
+	return refuse(MetadataDisagrees, "the publish metadata's %q disagrees with the Cargo.toml inside the crate: %s; publish with cargo, which makes both from one file",
 		field, fmt.Sprintf(format, args...))
 }

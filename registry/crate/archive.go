@@ -81,12 +81,12 @@ func ReadArchive(r io.Reader, name, version string, limits ArchiveLimits) (*Arch
 	}
 	if _, err := buffered.ReadByte(); err != io.EOF {
 		if err == nil {
-			err = refuse(ArchiveInvalid, "The crate file goes on after its gzip stream.")
+			err = refuse(ArchiveInvalid, "the crate file goes on after its gzip stream: package it with cargo")
 		}
 		return nil, archiveError(packed, err)
 	}
 	if scan.manifest == nil {
-		return nil, refuse(ArchiveInvalid, "The crate file has no %s.", quote(scan.folder+"/Cargo.toml"))
+		return nil, refuse(ArchiveInvalid, "the crate file has no %s: package it with cargo", quote(scan.folder+"/Cargo.toml"))
 	}
 	return &Archive{Manifest: scan.manifest, Entries: scan.entries, Unpacked: unpacked.total}, nil
 }
@@ -101,7 +101,7 @@ func archiveError(packed *countingReader, err error) error {
 	case errors.As(err, &refusal):
 		return refusal
 	}
-	return refuse(ArchiveInvalid, "The crate file is not a gzipped tar archive, or is damaged: %s.", quote(err.Error()))
+	return refuse(ArchiveInvalid, "the crate file is not a gzipped tar archive, or is damaged: %s; package it with cargo", quote(err.Error()))
 }
 
 // archiveScan walks the entries of one archive.
@@ -124,7 +124,7 @@ func (s *archiveScan) run() error {
 			return err
 		}
 		if s.entries++; s.entries > s.limits.Entries {
-			return refuse(ArchiveTooLarge, "The crate file has more than %d entries.", s.limits.Entries)
+			return refuse(ArchiveTooLarge, "the crate file has more than %d entries: leave files out with package.exclude", s.limits.Entries)
 		}
 		if err := s.entry(header); err != nil {
 			return err
@@ -139,10 +139,10 @@ func (s *archiveScan) entry(header *tar.Header) error {
 	case header.Typeflag == tar.TypeDir:
 		name = strings.TrimSuffix(name, "/")
 	case header.Typeflag != tar.TypeReg:
-		return refuse(ArchiveInvalid, "The crate file's entry %s is neither a file nor a folder.", quote(name))
+		return refuse(ArchiveInvalid, "the crate file's entry %s is neither a file nor a folder: package it with cargo", quote(name))
 	}
 	if len(header.PAXRecords) > 0 {
-		return refuse(ArchiveInvalid, "The crate file's entry %s has PAX records, which cargo never writes.", quote(name))
+		return refuse(ArchiveInvalid, "the crate file's entry %s has PAX records, which cargo never writes: package it with cargo", quote(name))
 	}
 	inside, err := s.checkPath(name)
 	if err != nil {
@@ -150,18 +150,18 @@ func (s *archiveScan) entry(header *tar.Header) error {
 	}
 	key := sha256.Sum256([]byte(name))
 	if s.seen[key] {
-		return refuse(ArchiveInvalid, "The crate file has %s twice.", quote(name))
+		return refuse(ArchiveInvalid, "the crate file has %s twice: package it with cargo", quote(name))
 	}
 	s.seen[key] = true
 	first, _, _ := strings.Cut(inside, "/")
 	switch {
 	case strings.EqualFold(first, ".cargo-ok"):
-		return refuse(ArchiveInvalid, "The crate file holds %s, the mark that cargo itself makes when it has unpacked a crate.", quote(name))
+		return refuse(ArchiveInvalid, "the crate file holds %s, the mark that cargo itself makes when it has unpacked a crate: leave it out", quote(name))
 	case inside == "Cargo.toml" && header.Typeflag == tar.TypeReg:
 		return s.readManifest(header)
 	// Windows passes over dots and spaces at the end of a name.
 	case strings.EqualFold(strings.TrimRight(first, ". "), "Cargo.toml"):
-		return refuse(ArchiveInvalid, "The crate file holds %s, which some systems take for Cargo.toml.", quote(name))
+		return refuse(ArchiveInvalid, "the crate file holds %s, which some systems take for Cargo.toml: leave it out", quote(name))
 	}
 	return nil
 }
@@ -169,28 +169,28 @@ func (s *archiveScan) entry(header *tar.Header) error {
 // checkPath returns the path relative to the crate's folder, "" for the folder itself.
 func (s *archiveScan) checkPath(name string) (string, error) {
 	if len(name) > maxPathLength {
-		return "", refuse(ArchiveInvalid, "The crate file has a path of more than %d bytes: %s.", maxPathLength, quote(name))
+		return "", refuse(ArchiveInvalid, "the crate file has a path of more than %d bytes, %s: shorten it", maxPathLength, quote(name))
 	}
 	if !utf8.ValidString(name) {
-		return "", refuse(ArchiveInvalid, "The crate file has a path that is not UTF-8: %s.", quote(name))
+		return "", refuse(ArchiveInvalid, "the crate file has a path that is not UTF-8, %s: rename it", quote(name))
 	}
 	if path.Clean(name) != name || strings.HasPrefix(name, "/") || strings.HasPrefix(name, "..") {
-		return "", refuse(ArchiveInvalid, "The crate file has a path that is absolute or not in its simplest form: %s.", quote(name))
+		return "", refuse(ArchiveInvalid, "the crate file has a path that is absolute or not in its simplest form, %s: package it with cargo", quote(name))
 	}
 	// These are what cargo refuses to package, and control characters.
 	if strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || strings.ContainsRune(`\<>:"|?*`, r) }) {
-		return "", refuse(ArchiveInvalid, "The crate file has a path with a character that not every system takes: %s.", quote(name))
+		return "", refuse(ArchiveInvalid, "the crate file has a path with a character that not every system takes, %s: rename it", quote(name))
 	}
 	top, inside, _ := strings.Cut(name, "/")
 	if top != s.folder {
-		return "", refuse(ArchiveInvalid, "The crate file has a path outside of %s: %s.", quote(s.folder+"/"), quote(name))
+		return "", refuse(ArchiveInvalid, "the crate file has a path outside of %s, %s: package it with cargo", quote(s.folder+"/"), quote(name))
 	}
 	return inside, nil
 }
 
 func (s *archiveScan) readManifest(header *tar.Header) error {
 	if header.Size > s.limits.Manifest {
-		return refuse(ArchiveTooLarge, "The Cargo.toml in the crate file has %d bytes; the limit is %d.", header.Size, s.limits.Manifest)
+		return refuse(ArchiveTooLarge, "the Cargo.toml inside the crate has %d bytes, and the limit is %d: shorten it", header.Size, s.limits.Manifest)
 	}
 	text := bytes.NewBuffer(make([]byte, 0, 4<<10))
 	if _, err := io.Copy(text, s.tar); err != nil {
@@ -228,10 +228,10 @@ func (l *limitedUnpacker) Read(p []byte) (int, error) {
 	n, err := l.r.Read(p)
 	l.total += int64(n)
 	if l.total > l.limits.Unpacked {
-		return 0, refuse(ArchiveTooLarge, "The crate file unpacks to more than %d bytes.", l.limits.Unpacked)
+		return 0, refuse(ArchiveTooLarge, "the crate file unpacks to more than %d bytes: leave files out with package.exclude", l.limits.Unpacked)
 	}
 	if l.total > ratioGrace && l.total/l.limits.Ratio > l.packed.total {
-		return 0, refuse(ArchiveTooLarge, "The crate file unpacks to more than %d times its size.", l.limits.Ratio)
+		return 0, refuse(ArchiveTooLarge, "the crate file unpacks to more than %d times its size: leave out what packs so well", l.limits.Ratio)
 	}
 	return n, err
 }
@@ -244,7 +244,7 @@ func onlyZeros(r io.Reader) error {
 		n, err := r.Read(buffer[:])
 		for _, b := range buffer[:n] {
 			if b != 0 {
-				return refuse(ArchiveInvalid, "The crate file goes on after the end of its tar archive.")
+				return refuse(ArchiveInvalid, "the crate file goes on after the end of its tar archive: package it with cargo")
 			}
 		}
 		if err == io.EOF {

@@ -10,7 +10,7 @@
 //	err = upload.Keep(finalPath)
 //	line, err := release.Entry.Line()
 //
-// An error that the publisher caused is an [*Error], with a code and a sentence for cargo's
+// An error that the publisher caused is an [*Error], with a code and words for cargo's
 // user; every other error is the server's own (a full disk, a broken connection).
 //
 // What the index says of a crate comes from the Cargo.toml inside the hashed archive, because a
@@ -51,8 +51,8 @@ const (
 	MetadataDisagrees Code = "crate-metadata-disagrees"
 )
 
-// An Error is a refusal that the publisher caused. Detail is made of whole sentences that say
-// what is wrong; it is fit for cargo's {"errors":[{"detail":…}]}, quotes what it cites and clips
+// An Error is a refusal that the publisher caused. Detail says what is wrong and what to do, without a
+// capital or a full stop, as cargo shows it behind words of its own; it quotes what it cites and clips
 // it, so that it holds no control characters of the publisher's and stays short.
 type Error struct {
 	Code   Code

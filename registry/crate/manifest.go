@@ -51,7 +51,7 @@ func ParseManifest(text []byte) (*Manifest, error) {
 	// Into a map, not a struct: the library matches struct fields in any case, cargo does not.
 	var document map[string]any
 	if err := toml.Unmarshal(text, &document); err != nil {
-		return nil, refuse(ManifestInvalid, "The Cargo.toml in the crate is not valid TOML%s.", position(err))
+		return nil, refuse(ManifestInvalid, "the Cargo.toml inside the crate is not valid TOML%s: package it with cargo", position(err))
 	}
 	root := table{values: document}
 	for _, key := range oldSpellings {

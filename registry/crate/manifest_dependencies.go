@@ -50,7 +50,7 @@ func (m *Manifest) readDependencies(root *table) error {
 		}
 	}
 	if len(m.Dependencies) > maxDependencies {
-		return refuse(ManifestInvalid, "The crate has %d dependencies; the limit is %d.", len(m.Dependencies), maxDependencies)
+		return refuse(ManifestInvalid, "the crate has %d dependencies, and the limit is %d: split it into several", len(m.Dependencies), maxDependencies)
 	}
 	slices.SortStableFunc(m.Dependencies, compareDependencies)
 	return nil

@@ -64,7 +64,7 @@ type sentDependency struct {
 func ParseMetadata(text []byte) (*Metadata, error) {
 	var w wireMetadata
 	if err := json.Unmarshal(text, &w); err != nil {
-		return nil, refuse(PublishMalformed, "The metadata of the publish request is not the JSON that cargo sends: %s.", describeJSON(err))
+		return nil, refuse(PublishMalformed, "the metadata of the publish request is not the JSON that cargo sends: %s; publish with cargo", describeJSON(err))
 	}
 	if err := CheckName(w.Name); err != nil {
 		return nil, err
@@ -96,21 +96,21 @@ func (s *sentDependency) dependency() (Dependency, error) {
 		d.Name, d.Package = explicit, s.Name
 	}
 	if len(s.Artifact) > 0 && s.Artifact.Kind() != 'n' {
-		return d, refuse(PublishMalformed, "The metadata's dependency %s is an artifact dependency, an unstable feature that this registry does not take.", quote(d.Name))
+		return d, refuse(PublishMalformed, "the metadata's dependency %s is an artifact dependency, an unstable feature that this registry does not take: publish without it", quote(d.Name))
 	}
 	switch d.Kind {
 	case Normal, Dev, Build:
 	case "":
 		d.Kind = Normal
 	default:
-		return d, refuse(PublishMalformed, "The metadata's dependency %s has the unknown kind %s.", quote(d.Name), quote(string(d.Kind)))
+		return d, refuse(PublishMalformed, "the metadata's dependency %s has the unknown kind %s: publish with cargo, which knows normal, dev and build", quote(d.Name), quote(string(d.Kind)))
 	}
 	var err error
 	if d.Requirement, err = normalRequirement(s.Requirement); err != nil {
-		return d, refuse(PublishMalformed, "The metadata's dependency %s has a version requirement that cargo could not read: %v.", quote(d.Name), err)
+		return d, refuse(PublishMalformed, "the metadata's dependency %s has a version requirement that cargo could not read: %v; publish with cargo", quote(d.Name), err)
 	}
 	if d.Target, err = normalTarget(value(s.Target)); err != nil {
-		return d, refuse(PublishMalformed, "The metadata's dependency %s has a target that cargo could not read: %v.", quote(d.Name), err)
+		return d, refuse(PublishMalformed, "the metadata's dependency %s has a target that cargo could not read: %v; publish with cargo", quote(d.Name), err)
 	}
 	return d, nil
 }

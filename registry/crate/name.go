@@ -26,17 +26,17 @@ var reservedNames = map[string]bool{
 func CheckName(name string) error {
 	switch {
 	case name == "":
-		return refuse(NameInvalid, "The crate has no name.")
+		return refuse(NameInvalid, "the crate has no name: give it one in its Cargo.toml")
 	case len(name) > maxNameLength:
-		return refuse(NameInvalid, "The crate name %s has %d characters; the limit is %d.", quote(name), len(name), maxNameLength)
+		return refuse(NameInvalid, "the crate name %s has %d characters, and the limit is %d: choose a shorter one", quote(name), len(name), maxNameLength)
 	case !isLetter(name[0]):
-		return refuse(NameInvalid, "The crate name %s must begin with an ASCII letter.", quote(name))
+		return refuse(NameInvalid, "the crate name %s does not begin with an ASCII letter: choose one that does", quote(name))
 	case reservedNames[strings.ToLower(name)]:
-		return refuse(NameInvalid, "The crate name %s is reserved: Windows has a device of that name.", quote(name))
+		return refuse(NameInvalid, "the crate name %s is that of a device on Windows, where nobody could unpack it: choose another", quote(name))
 	}
 	for i := range len(name) {
 		if c := name[i]; !isLetter(c) && !isDigit(c) && c != '-' && c != '_' {
-			return refuse(NameInvalid, "The crate name %s may hold only ASCII letters, digits, \"-\" and \"_\".", quote(name))
+			return refuse(NameInvalid, "the crate name %s holds something else than ASCII letters, digits, \"-\" and \"_\": choose another", quote(name))
 		}
 	}
 	return nil

@@ -111,8 +111,11 @@ func wantCode(t *testing.T, err error, code Code, texts ...string) {
 			t.Errorf("detail is %q; want it to hold %q", refusal.Detail, text)
 		}
 	}
-	if !strings.HasSuffix(refusal.Detail, ".") && !strings.HasSuffix(refusal.Detail, "?") {
-		t.Errorf("detail is not a sentence: %q", refusal.Detail)
+	if first := refusal.Detail[:1]; strings.ToLower(first) != first || strings.HasSuffix(refusal.Detail, ".") {
+		t.Errorf("detail has a capital or a full stop, and stands behind other words: %q", refusal.Detail)
+	}
+	if !strings.ContainsAny(refusal.Detail, ":;") {
+		t.Errorf("detail does not say what to do: %q", refusal.Detail)
 	}
 	if strings.ContainsFunc(refusal.Detail, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		t.Errorf("detail holds a control character: %q", refusal.Detail)

@@ -47,7 +47,7 @@ func Receive(folder string, body io.Reader, length int64, maxCrate int64) (*Uplo
 		maxCrate = DefaultMaxCrate
 	}
 	if length > 2*lengthSize+MaxMetadata+maxCrate {
-		return nil, refuse(PublishTooLarge, "The request has %d bytes; this registry takes crates of up to %d bytes.", length, maxCrate)
+		return nil, refuse(PublishTooLarge, "the request has %d bytes, and this registry takes crates of up to %d: leave files out with package.exclude", length, maxCrate)
 	}
 	metadata, jsonSize, err := receiveMetadata(body, length)
 	if err != nil {
@@ -59,11 +59,11 @@ func Receive(folder string, body io.Reader, length int64, maxCrate int64) (*Uplo
 	}
 	switch whole := 2*lengthSize + jsonSize + size; {
 	case size == 0:
-		return nil, refuse(PublishMalformed, "The publish request holds an empty crate.")
+		return nil, refuse(PublishMalformed, "the publish request holds an empty crate: publish with cargo")
 	case size > maxCrate:
-		return nil, refuse(PublishTooLarge, "The crate has %d bytes; this registry takes crates of up to %d bytes.", size, maxCrate)
+		return nil, refuse(PublishTooLarge, "the crate has %d bytes, and this registry takes up to %d: leave files out with package.exclude", size, maxCrate)
 	case length >= 0 && whole != length:
-		return nil, refuse(PublishMalformed, "The lengths inside the publish request come to %d bytes, but the request has %d.", whole, length)
+		return nil, refuse(PublishMalformed, "the lengths inside the publish request come to %d bytes, but the request has %d: publish with cargo, and look for what changes uploads on their way", whole, length)
 	}
 	upload := &Upload{Size: size, Metadata: metadata}
 	if err := upload.receive(folder, body); err != nil {
@@ -80,10 +80,10 @@ func receiveMetadata(body io.Reader, length int64) (*Metadata, int64, error) {
 		return nil, 0, err
 	}
 	if size > MaxMetadata {
-		return nil, 0, refuse(PublishTooLarge, "The metadata of the publish request has %d bytes; the limit is %d. It holds the README: is that very long?", size, MaxMetadata)
+		return nil, 0, refuse(PublishTooLarge, "the metadata of the publish request has %d bytes, and the limit is %d: shorten the README, which is part of it", size, MaxMetadata)
 	}
 	if length >= 0 && lengthSize+size > length {
-		return nil, 0, refuse(PublishMalformed, "The publish request announces %d bytes of metadata, but has only %d in all.", size, length)
+		return nil, 0, refuse(PublishMalformed, "the publish request announces %d bytes of metadata, but has only %d in all: publish with cargo, and look for what changes uploads on their way", size, length)
 	}
 	// The buffer grows with what arrives: an announced length alone gets no memory.
 	var text bytes.Buffer
@@ -122,7 +122,7 @@ func (u *Upload) receive(folder string, body io.Reader) (err error) {
 	}
 	switch n, err := io.ReadFull(body, buffer[:1]); {
 	case n > 0:
-		return refuse(PublishMalformed, "The publish request goes on after the crate.")
+		return refuse(PublishMalformed, "the publish request goes on after the crate: publish with cargo, and look for what changes uploads on their way")
 	case err != io.EOF:
 		return readError(err, "crate")
 	}
@@ -145,9 +145,9 @@ func readError(err error, part string) error {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return refuse(PublishMalformed, "The publish request ends inside the %s.", part)
+		return refuse(PublishMalformed, "the publish request ends inside the %s: try again, and look for what cuts uploads on their way", part)
 	case errors.As(err, &tooLarge):
-		return refuse(PublishTooLarge, "The request has more than %d bytes, the limit of this registry.", tooLarge.Limit)
+		return refuse(PublishTooLarge, "the request has more than %d bytes, the limit of this registry: leave files out with package.exclude", tooLarge.Limit)
 	}
 	return fmt.Errorf("reading %s of publish request: %w", part, err)
 }

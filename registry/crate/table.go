@@ -76,5 +76,5 @@ func (t *table) fail(key, kind string) {
 
 // refuse says what is wrong with the value at key.
 func (t *table) refuse(key, what string) error {
-	return refuse(ManifestInvalid, "In the Cargo.toml of the crate, %s %s.", quote(t.path+key), what)
+	return refuse(ManifestInvalid, "in the Cargo.toml inside the crate, %s %s; mend that, and publish again with cargo", quote(t.path+key), what)
 }

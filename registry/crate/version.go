@@ -17,17 +17,17 @@ const maxVersionLength = 128
 // bytes. Else the error is an [*Error] with code [VersionInvalid].
 func CheckVersion(version string) error {
 	if len(version) > maxVersionLength {
-		return refuse(VersionInvalid, "The version %s has %d characters; the limit is %d.", quote(version), len(version), maxVersionLength)
+		return refuse(VersionInvalid, "the version %s has %d characters, and the limit is %d: choose a shorter one", quote(version), len(version), maxVersionLength)
 	}
 	text := "v" + version
 	// The library also takes "v1" and "v1.2" and completes them: what it had to complete is refused.
 	if !semver.IsValid(text) || semver.Canonical(text)+semver.Build(text) != text {
-		return refuse(VersionInvalid, "The version %s is not of the form MAJOR.MINOR.PATCH[-PRE][+BUILD] (https://semver.org).", quote(version))
+		return refuse(VersionInvalid, "the version %s is not of the form MAJOR.MINOR.PATCH[-PRE][+BUILD]: choose one that is (https://semver.org)", quote(version))
 	}
 	core, _, _ := strings.Cut(VersionKey(version), "-")
 	for number := range strings.SplitSeq(core, ".") {
 		if _, err := strconv.ParseUint(number, 10, 64); err != nil {
-			return refuse(VersionInvalid, "The version %s has a number of 2^64 or more, which cargo cannot read.", quote(version))
+			return refuse(VersionInvalid, "the version %s has a number of 2^64 or more, which cargo cannot read: choose a smaller one", quote(version))
 		}
 	}
 	return nil

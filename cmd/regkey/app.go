@@ -81,6 +81,11 @@ func (a *app) program() *cli.App {
 		command.OnUsageError = onUsageError
 		command.CustomHelpTemplate = commandHelp
 		command.HideHelpCommand = true // a key may be called "help"
+		for _, flag := range command.Flags {
+			if yesNo, ok := flag.(*cli.BoolFlag); ok {
+				yesNo.DisableDefaultText = true
+			}
+		}
 	}
 	return program
 }

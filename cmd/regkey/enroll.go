@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"time"
 
@@ -239,9 +240,7 @@ func (a *app) reportEnrolment(t target, record keys.Record, done *enroll.Enrolle
 		fact{"keyset", fmt.Sprintf("version %d", done.Version)},
 		fact{"revocation certificate", done.Certificate}, fact{"cargo", c.describe()},
 	)
-	if done.Certificate != "" {
-		a.say("regkey: move the revocation certificate away from this disk: it ends the key when this machine is gone, and does nothing else")
-	}
+	a.adviseCertificate(done.Certificate)
 	return err
 }
 
@@ -254,4 +253,13 @@ func (c cargoOutcome) describe() string {
 		return "set up in " + c.File
 	}
 	return "was set up in " + c.File
+}
+
+// adviseCertificate asks to move a certificate that would be lost together with its key.
+func (a *app) adviseCertificate(path string) {
+	home, err := a.home()
+	if _, statErr := os.Stat(path); err != nil || statErr != nil || !sameDisk(path, home) {
+		return
+	}
+	a.say("regkey: move the revocation certificate away from this disk: it ends the key when this machine is gone, and does nothing else")
 }

@@ -43,7 +43,7 @@ func onUsageError(_ *cli.Context, err error, _ bool) error {
 	if name, found := strings.CutPrefix(text, "flag provided but not defined: -"); found {
 		return usage("unknown flag --%s", strings.TrimPrefix(name, "-"))
 	}
-	return usage("%s", strings.ReplaceAll(text, "for flag -", "for flag --"))
+	return usage("%s", strings.NewReplacer(" for flag -", " for --", " for -", " for --").Replace(text))
 }
 
 // A missingError says which flag gives an answer that nobody is there to ask for.

@@ -86,7 +86,11 @@ func hintTrust(err error) []string {
 			"ask its operator, by another way than this registry, whether it was reset or restored from a backup",
 		}
 	case errors.As(err, &rule):
-		return []string{"the registry's rules don't allow this change, so it was not sent"}
+		lines := []string{"the registry's rules don't allow this change, so it was not sent"}
+		if line, known := refusals[rule.Code]; known {
+			lines = append(lines, line)
+		}
+		return lines
 	case errors.Is(err, enroll.ErrNotTrusted):
 		return []string{`"regkey status" shows which keys each registry trusts`}
 	case errors.Is(err, enroll.ErrManual):

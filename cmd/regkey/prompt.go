@@ -25,29 +25,26 @@ func (a *app) ask(ctx context.Context, field huh.Field) error {
 	keymap.Quit = key.NewBinding(key.WithKeys("ctrl+c", "esc"))
 	input := &watchedInput{file: a.stdin}
 	form := huh.NewForm(huh.NewGroup(field)).WithKeyMap(keymap).WithShowHelp(false).WithOutput(a.stderr)
-	plain := os.Getenv("TERM") == "dumb" // huh looks there too
-	if f, ok := a.stderr.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
-		plain = true
-		form = form.WithAccessible(true)
-	}
-	if !plain {
+	if !a.plain() {
 		return answer(ctx, form.WithInput(a.stdin).RunWithContext(ctx))
 	}
-	return a.askPlain(ctx, form.WithInput(input), input)
+	return a.askPlain(ctx, form.WithAccessible(true).WithInput(input), input)
 }
 
-// askPlain runs a form line by line. Such a form reads on, whatever happens to ctx, with the echo
-// off perhaps, and takes the end of input for an answer.
+// plain reports whether questions are asked line by line: on a terminal without a cursor that moves,
+// and where stderr is none.
+func (a *app) plain() bool {
+	f, ok := a.stderr.(*os.File)
+	return os.Getenv("TERM") == "dumb" || !ok || !term.IsTerminal(int(f.Fd()))
+}
+
+// askPlain runs a form line by line. Such a form reads on, whatever happens to ctx, and takes the
+// end of input for an answer.
 func (a *app) askPlain(ctx context.Context, form *huh.Form, input *watchedInput) error {
-	before, err := term.GetState(int(a.stdin.Fd()))
-	if err != nil {
-		return fmt.Errorf("looking at the terminal: %w", err)
-	}
 	done := make(chan error, 1)
 	go func() { done <- form.RunWithContext(ctx) }()
 	select {
 	case <-ctx.Done():
-		_ = term.Restore(int(a.stdin.Fd()), before)
 		_, _ = io.WriteString(a.stderr, "\n")
 		return errCancelled
 	case err := <-done:
@@ -68,13 +65,11 @@ func answer(ctx context.Context, err error) error {
 	return nil
 }
 
-// A watchedInput remembers that its end was read. Fd lets huh turn the echo off.
+// A watchedInput remembers that its end was read.
 type watchedInput struct {
 	file  *os.File
 	ended bool
 }
-
-func (w *watchedInput) Fd() uintptr { return w.file.Fd() }
 
 func (w *watchedInput) Read(p []byte) (int, error) {
 	n, err := w.file.Read(p)
@@ -139,22 +134,68 @@ func (a *app) secret(ctx context.Context, question, flag string) (keys.Secret, e
 	if !a.terminal {
 		return keys.Secret{}, &missingError{question, flag}
 	}
+	question = cargo.Printable(question)
+	if a.plain() {
+		return a.secretPlain(ctx, question)
+	}
 	value := ""
-	field := huh.NewInput().Title(cargo.Printable(question)).EchoMode(huh.EchoModeNone).Value(&value).
+	field := huh.NewInput().Title(question).EchoMode(huh.EchoModeNone).Value(&value).
 		Validate(func(text string) error {
 			if text == "" {
-				return errors.New("it can't be empty")
+				return errEmpty
 			}
 			return nil
 		})
 	if err := a.ask(ctx, field); err != nil {
 		return keys.Secret{}, err
 	}
-	if value == "" { // line by line, huh keeps the end of input to itself
-		return keys.Secret{}, errCancelled
-	}
 	return keys.NewSecret([]byte(value)), nil
 }
+
+var errEmpty = errors.New("it can't be empty")
+
+// secretPlain asks line by line. Huh would not notice the end of input here, nor give the echo back
+// when ctx ends. In raw mode Ctrl-C and Ctrl-D arrive as keys, and what is typed early does not show.
+func (a *app) secretPlain(ctx context.Context, question string) (keys.Secret, error) {
+	before, err := term.MakeRaw(int(a.stdin.Fd()))
+	if err != nil {
+		return keys.Secret{}, fmt.Errorf("turning the terminal's echo off: %w", err)
+	}
+	defer func() { _ = term.Restore(int(a.stdin.Fd()), before) }()
+	screen := term.NewTerminal(struct {
+		io.Reader
+		io.Writer
+	}{byteReader{a.stdin}, a.stderr}, "")
+	type result struct {
+		line string
+		err  error
+	}
+	for {
+		results := make(chan result, 1)
+		go func() {
+			line, err := screen.ReadPassword(question + " ")
+			results <- result{line, err}
+		}()
+		select {
+		case <-ctx.Done():
+			return keys.Secret{}, errCancelled
+		case r := <-results:
+			if r.err != nil && !errors.Is(r.err, term.ErrPasteIndicator) {
+				_, _ = io.WriteString(a.stderr, "\r\n")
+				return keys.Secret{}, errCancelled
+			}
+			if r.line != "" {
+				return keys.NewSecret([]byte(r.line)), nil
+			}
+			_, _ = fmt.Fprintf(a.stderr, "%v\r\n", errEmpty)
+		}
+	}
+}
+
+// A byteReader reads no further than the caller has seen: what comes after belongs to the next question.
+type byteReader struct{ r io.Reader }
+
+func (b byteReader) Read(p []byte) (int, error) { return b.r.Read(p[:min(len(p), 1)]) }
 
 // codeFromStdin is the first and only line of standard input.
 func (a *app) codeFromStdin() (keys.Secret, error) {

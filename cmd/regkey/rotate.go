@@ -250,9 +250,7 @@ func (a *app) reportRotation(e *enroll.Enrolment, oldName, newName string, done 
 		fact{"rotated", label(e) + " to " + newName}, fact{"id", done.New.String()}, fact{"old key", oldName + ", " + old},
 		fact{"keyset", fmt.Sprintf("version %d", done.Version)}, fact{"revocation certificate", done.Certificate},
 	)
-	if done.Certificate != "" {
-		a.say("regkey: move the revocation certificate away from this disk: it ends the key when this machine is gone, and does nothing else")
-	}
+	a.adviseCertificate(done.Certificate)
 	return err
 }
 

@@ -1,0 +1,240 @@
+//go:build unix
+
+// Runs regkey on pseudo-terminals: one that never answers, forms on a full screen, and Ctrl-C.
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
+)
+
+// patience bounds every wait for something that takes milliseconds, on the slowest machine.
+const patience = 30 * time.Second
+
+// A session is regkey on a terminal of its own: stdin, stdout and stderr.
+type session struct {
+	t        *testing.T
+	terminal *os.File // the far end: what is written there was typed
+	tty      *os.File
+	home     string
+	cmd      *exec.Cmd
+
+	mu     sync.Mutex
+	screen bytes.Buffer
+	grown  chan struct{} // a token for each growth of screen
+}
+
+// onTerminal starts regkey with those arguments. Nothing answers the terminal's own questions.
+func onTerminal(t *testing.T, term string, args ...string) *session {
+	t.Helper()
+	return onTerminalWith(t, []string{"TERM=" + term}, args...)
+}
+
+func onTerminalWith(t *testing.T, environ []string, args ...string) *session {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	s := &session{t: t, home: filepath.Join(t.TempDir(), "home"), grown: make(chan struct{}, 1)}
+	s.cmd = exec.CommandContext(ctx, "regkey", args...)
+	s.cmd.Env = append(environ, "REGKEY_HOME="+s.home, "CARGO_HOME="+t.TempDir(), "PATH="+os.Getenv("PATH"), "HOME="+t.TempDir())
+	var err error
+	if s.terminal, s.tty, err = pty.Open(); err != nil {
+		t.Fatal(err)
+	}
+	if err := pty.Setsize(s.terminal, &pty.Winsize{Rows: 30, Cols: 100}); err != nil {
+		t.Fatal(err)
+	}
+	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = s.tty, s.tty, s.tty
+	s.cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true, Setctty: true}
+	t.Cleanup(func() { _, _ = s.terminal.Close(), s.tty.Close() })
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go s.watch()
+	return s
+}
+
+func (s *session) watch() {
+	buffer := make([]byte, 4096)
+	for {
+		n, err := s.terminal.Read(buffer)
+		s.mu.Lock()
+		s.screen.Write(buffer[:n])
+		s.mu.Unlock()
+		select {
+		case s.grown <- struct{}{}:
+		default:
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (s *session) shown() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.screen.String()
+}
+
+// expect waits until text shows.
+func (s *session) expect(text string) {
+	s.t.Helper()
+	late := time.After(patience)
+	for !strings.Contains(s.shown(), text) {
+		select {
+		case <-s.grown:
+		case <-late:
+			s.t.Fatalf("%q does not show:\n%q", text, s.shown())
+		}
+	}
+}
+
+func (s *session) typed(text string) {
+	s.t.Helper()
+	if _, err := s.terminal.WriteString(text); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// exit waits for the end and returns the exit code.
+func (s *session) exit() int {
+	s.t.Helper()
+	err := s.cmd.Wait()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		s.t.Fatal(err)
+	}
+	return s.cmd.ProcessState.ExitCode()
+}
+
+// made lists the secret files in the home.
+func (s *session) made() []string {
+	entries, _ := os.ReadDir(filepath.Join(s.home, "keys"))
+	var names []string
+	for _, e := range entries {
+		if ext := filepath.Ext(e.Name()); ext == ".age" || ext == ".key" {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+// The terminal's library asks for the background colour and gives an answer 5 s; see package background.
+func TestSilentTerminalDelaysNothing(t *testing.T) {
+	begun := time.Now()
+	s := onTerminal(t, "xterm-256color", "version")
+	if code := s.exit(); code != 0 {
+		t.Fatalf("exit code %d: %q", code, s.shown())
+	}
+	if took := time.Since(begun); took > 2*time.Second {
+		t.Errorf("regkey version took %v on a terminal that answers no question", took)
+	}
+	if strings.Contains(s.shown(), "\x1b]11;?") {
+		t.Errorf("the terminal was asked for its background colour: %q", s.shown())
+	}
+}
+
+func TestFullScreen(t *testing.T) {
+	s := onTerminal(t, "xterm-256color", "init", "--no-passphrase")
+	s.expect("Name of the new key")
+	s.typed("desk")
+	s.expect("desk")
+	s.typed("\r")
+	if code := s.exit(); code != 0 {
+		t.Fatalf("exit code %d: %q", code, s.shown())
+	}
+	s.expect("k4.public.")
+	if _, err := os.Stat(filepath.Join(s.home, "keys", "desk.key")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFullScreenPassphraseIsNotShown(t *testing.T) {
+	s := onTerminal(t, "xterm-256color", "init", "desk")
+	s.expect("Passphrase for the new key desk")
+	s.typed("hunter2\r")
+	s.expect("The same again")
+	s.typed("hunter2\r")
+	s.expect("k4.public.")
+	if code := s.exit(); code != 0 {
+		t.Fatalf("exit code %d: %q", code, s.shown())
+	}
+	if strings.Contains(s.shown(), "hunter2") || strings.Contains(s.shown(), "***") {
+		t.Errorf("the passphrase, or its length, shows: %q", s.shown())
+	}
+}
+
+// Every way to say "never mind" ends with exit code 4 and changes nothing.
+func TestCancel(t *testing.T) {
+	const name, passphrase = "Name of the new key", "Passphrase for the new key desk"
+	for _, test := range []struct {
+		name, term string
+		args       []string
+		question   string
+		keys       string // empty: the signal
+	}{
+		{"ctrl-c", "xterm", []string{"init", "--no-passphrase"}, name, "\x03"},
+		{"esc", "xterm", []string{"init", "--no-passphrase"}, name, "\x1b"},
+		{"ctrl-c at a passphrase", "xterm", []string{"init", "desk"}, passphrase, "\x03"},
+		{"signal", "xterm", []string{"init", "desk"}, passphrase, ""},
+		{"ctrl-c line by line", "dumb", []string{"init", "--no-passphrase"}, name, "\x03"},
+		{"ctrl-d line by line", "dumb", []string{"init", "--no-passphrase"}, name, "\x04"},
+		{"ctrl-c at a passphrase line by line", "dumb", []string{"init", "desk"}, passphrase, "\x03"},
+		{"ctrl-d at a passphrase line by line", "dumb", []string{"init", "desk"}, passphrase, "\x04"},
+		{"signal line by line", "dumb", []string{"init", "desk"}, passphrase, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := onTerminal(t, test.term, test.args...)
+			s.expect(test.question)
+			if test.keys != "" {
+				s.typed(test.keys)
+			} else if err := s.cmd.Process.Signal(os.Interrupt); err != nil {
+				t.Fatal(err)
+			}
+			if code := s.exit(); code != exitCancelled {
+				t.Errorf("exit code %d: %q", code, s.shown())
+			}
+			if made := s.made(); len(made) > 0 {
+				t.Errorf("keys were made: %q", made)
+			}
+			settings, err := unix.IoctlGetTermios(int(s.tty.Fd()), termiosRequest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if settings.Lflag&unix.ECHO == 0 || settings.Lflag&unix.ICANON == 0 {
+				t.Error("the terminal is not as it was")
+			}
+		})
+	}
+}
+
+func TestNoColor(t *testing.T) {
+	s := onTerminal(t, "xterm-256color", "init", "--no-passphrase")
+	s.expect("Name of the new key")
+	s.typed("\x03")
+	s.exit()
+	colourful := s.shown()
+	if !strings.Contains(colourful, "\x1b[38;") && !strings.Contains(colourful, "\x1b[1;3") && !strings.Contains(colourful, "\x1b[9") {
+		t.Fatalf("no colours to begin with: %q", colourful)
+	}
+	s = onTerminalWith(t, []string{"TERM=xterm-256color", "NO_COLOR=1"}, "init", "--no-passphrase")
+	s.expect("Name of the new key")
+	s.typed("\x03")
+	s.exit()
+	if strings.Contains(s.shown(), "\x1b[38;") || strings.Contains(s.shown(), "\x1b[9") {
+		t.Errorf("colours in spite of NO_COLOR: %q", s.shown())
+	}
+}

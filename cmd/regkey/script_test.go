@@ -1,0 +1,172 @@
+// Runs testdata/script: regkey as people and scripts run it, against the real registry.
+
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(siblings{m}, map[string]func(){"regkey": main})
+}
+
+// siblings builds the other two programs before the tests run, and puts them on PATH.
+type siblings struct{ m *testing.M }
+
+func (s siblings) Run() int {
+	dir, err := os.MkdirTemp("", "regkey-siblings")
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	build := exec.Command("go", "build", "-o", dir+string(filepath.Separator),
+		"github.com/cargo-regkey/regkey/cmd/regkey-registry", "github.com/cargo-regkey/regkey/cmd/cargo-credential-regkey")
+	if out, err := build.CombinedOutput(); err != nil {
+		panic(fmt.Sprintf("building the other programs: %v\n%s", err, out))
+	}
+	siblingsDir = dir
+	if err := os.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH")); err != nil {
+		panic(err)
+	}
+	return s.m.Run()
+}
+
+var siblingsDir string
+
+func TestScripts(t *testing.T) {
+	scripts, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil || len(scripts) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Deadline:            time.Now().Add(2 * time.Minute), // a question that nobody answers must not hang the tests
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("REGKEY_HOME", filepath.Join(e.WorkDir, "home"))
+			e.Setenv("CARGO_HOME", filepath.Join(e.WorkDir, "cargo"))
+			e.Setenv("DATA", filepath.Join(e.WorkDir, "data"))
+			e.Setenv("PROVIDER", filepath.Join(siblingsDir, "cargo-credential-regkey"))
+			e.Setenv("TERM", "dumb")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":    exits,
+			"registry": startRegistry,
+			"code":     inviteCode,
+			"expand":   expand,
+			"lines":    countLines,
+		},
+	})
+}
+
+// exits N command… runs the command and wants exit code N.
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("running %q: %v", args[1:], err)
+	}
+	if got != want {
+		ts.Fatalf("%q: exit code %d instead of %d\n%s%s", args[1:], got, want, ts.ReadFile("stdout"), ts.ReadFile("stderr"))
+	}
+}
+
+// registry [flags] serves $DATA until the script ends, and sets $INDEX and $URL. It calls cargo's
+// name for it "lab". "registry stop" ends it.
+func startRegistry(ts *testscript.TestScript, _ bool, args []string) {
+	if slices.Equal(args, []string{"stop"}) {
+		stop, ok := registries.Load(ts)
+		if !ok {
+			ts.Fatalf("no registry runs")
+		}
+		stop.(func())()
+		return
+	}
+	cmd := exec.Command(filepath.Join(siblingsDir, "regkey-registry"), append([]string{"serve", "--data", ts.Getenv("DATA"), "--listen", or(ts.Getenv("LISTEN"), "127.0.0.1:0")}, args...)...)
+	out, err := cmd.StdoutPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	stopped := false
+	stop := func() {
+		if !stopped {
+			stopped = true
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+	}
+	ts.Defer(stop)
+	registries.Store(ts, stop)
+	line, err := bufio.NewReader(out).ReadBytes('\n')
+	ts.Check(err)
+	var first struct {
+		URL   string `json:"url"`
+		Index string `json:"index"`
+	}
+	ts.Check(json.Unmarshal(line, &first))
+	ts.Setenv("INDEX", first.Index)
+	ts.Setenv("URL", first.URL)
+	ts.Setenv("LISTEN", strings.TrimPrefix(first.URL, "http://"))
+	ts.Check(os.MkdirAll(ts.Getenv("CARGO_HOME"), 0o755))
+	config := filepath.Join(ts.Getenv("CARGO_HOME"), "config.toml")
+	if _, err := os.Stat(config); err != nil {
+		ts.Check(os.WriteFile(config, []byte("# mine\n[registries.lab]\nindex = \""+first.Index+"\"\n"), 0o644))
+	}
+}
+
+// registries are what ends the servers of the scripts that run, side by side.
+var registries sync.Map
+
+func or(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a
+}
+
+// code ACCOUNT FILE has the operator make an invite code.
+func inviteCode(ts *testscript.TestScript, _ bool, args []string) {
+	cmd := exec.Command(filepath.Join(siblingsDir, "regkey-registry"), "invite", "--data", ts.Getenv("DATA"), args[0])
+	out, err := cmd.Output()
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), out, 0o600))
+}
+
+// expand FILE puts the values of variables written as ${NAME} into a file.
+func expand(ts *testscript.TestScript, _ bool, args []string) {
+	for _, file := range args {
+		text := os.Expand(ts.ReadFile(file), ts.Getenv)
+		ts.Check(os.WriteFile(ts.MkAbs(file), []byte(text), 0o600))
+	}
+}
+
+// lines N PATTERN wants N lines of stdout to match.
+func countLines(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	pattern, err := regexp.Compile("(?m)" + args[1])
+	ts.Check(err)
+	if got := len(pattern.FindAllString(ts.ReadFile("stdout"), -1)); got != want {
+		ts.Fatalf("%d lines match %q instead of %d:\n%s", got, args[1], want, ts.ReadFile("stdout"))
+	}
+}

@@ -116,10 +116,10 @@ func (s Standing) Accept(next *SignedKeyset) error {
 // checkPlace is rule 1 without the times: the right chain, and the next link of it.
 func (s Standing) checkPlace(next *SignedKeyset) error {
 	if !slices.Contains(s.Indexes, next.Registry) {
-		return broken(CodeRegistryMismatch, "the keyset is for the registry %s, not for %s", next.Registry, first(s.Indexes))
+		return broken(CodeRegistryMismatch, "the keyset is for the registry %q, not for %q", next.Registry, first(s.Indexes))
 	}
 	if next.Account != s.Account {
-		return broken(CodeAccountMismatch, "the keyset is of the account %s, not of %s", next.Account, s.Account)
+		return broken(CodeAccountMismatch, "the keyset is of the account %q, not of %q", next.Account, s.Account)
 	}
 	if s.Previous == nil {
 		if next.Version != 1 {
@@ -128,13 +128,13 @@ func (s Standing) checkPlace(next *SignedKeyset) error {
 		return nil
 	}
 	if s.Previous.Closed {
-		return broken(CodeClosed, "the account %s was closed with version %d: nothing follows it", s.Account, s.Previous.Version)
+		return broken(CodeClosed, "the account %q was closed with version %d, and nothing follows it: use another account", s.Account, s.Previous.Version)
 	}
 	if next.Version != s.Previous.Version+1 {
-		return broken(CodeVersion, "the keyset is version %d, but version %d stands: the next is %d", next.Version, s.Previous.Version, s.Previous.Version+1)
+		return broken(CodeVersion, "the keyset is version %d, but version %d stands: fetch that one, and build version %d on it", next.Version, s.Previous.Version, s.Previous.Version+1)
 	}
 	if next.Previous != s.Previous.Hash() {
-		return broken(CodePrevious, "the keyset follows a version %d with the hash %v, but the one that stands has %v", s.Previous.Version, next.Previous, s.Previous.Hash())
+		return broken(CodePrevious, "the keyset follows a version %d with the hash %v, but the one that stands has %v: fetch that one, and build on it", s.Previous.Version, next.Previous, s.Previous.Hash())
 	}
 	return nil
 }
@@ -154,7 +154,7 @@ func (s Standing) checkTime(next *SignedKeyset) error {
 		return broken(CodeIssued, "the keyset was issued at %s, more than 30 days ago: check the clock of the machine that signed it, and sign a new one", next.Issued.Format(timeLayout))
 	}
 	if s.Previous != nil && next.Issued.Before(s.Previous.Issued) {
-		return broken(CodeIssued, "the keyset was issued at %s, before the version that it follows (%s)", next.Issued.Format(timeLayout), s.Previous.Issued.Format(timeLayout))
+		return broken(CodeIssued, "the keyset was issued at %s, before the version that it follows (%s): check the clock of the machine that signed it", next.Issued.Format(timeLayout), s.Previous.Issued.Format(timeLayout))
 	}
 	return nil
 }
@@ -238,7 +238,7 @@ func (s Standing) checkSignatures(next *SignedKeyset) error {
 	}
 	for _, id := range next.Signers() {
 		if !expected[id] && id != vouching {
-			return broken(CodeSigner, "the keyset carries a signature by %v, which no rule asks for", id)
+			return broken(CodeSigner, "the keyset carries a signature by %v, which no rule asks for: leave it out", id)
 		}
 	}
 	for _, e := range added {
@@ -248,7 +248,7 @@ func (s Standing) checkSignatures(next *SignedKeyset) error {
 			}
 		}
 		if err := next.signed.verify(e.Key); err != nil {
-			return broken(CodePossession, "key %v is new in the keyset: %v", e.Key.ID(), err)
+			return broken(CodePossession, "key %v is new in the keyset, but %v: sign it anew", e.Key.ID(), err)
 		}
 	}
 	return nil
@@ -272,7 +272,7 @@ func (s Standing) vouching(next *SignedKeyset, added map[keys.ID]bool) (keys.ID,
 		return keys.ID{}, nil
 	case bootstrapInvite:
 		if err := next.signed.verify(s.Bootstrap.invite); err != nil {
-			return keys.ID{}, broken(CodeBootstrap, "the keyset is not signed with the invite code of this account")
+			return keys.ID{}, broken(CodeBootstrap, "the keyset is not signed with the invite code of this account: check the code, or ask the operator for a new one")
 		}
 		return s.Bootstrap.invite.ID(), nil
 	}
@@ -290,15 +290,15 @@ func (s Standing) managing(next *SignedKeyset, added map[keys.ID]bool) (keys.ID,
 			continue
 		}
 		if slices.Contains(s.Revoked, id) {
-			return keys.ID{}, broken(CodeUnmanaged, "the keyset is signed by %v, which is revoked", id)
+			return keys.ID{}, broken(CodeUnmanaged, "the keyset is signed by %v, which is revoked: sign it with another key that manages", id)
 		}
 		if !e.Can.Has(Manage) || !e.Alive(s.Now) {
 			continue
 		}
 		if err := next.signed.verify(e.Key); err != nil {
-			return keys.ID{}, broken(CodeUnmanaged, "the managing key's signature is not good: %v", err)
+			return keys.ID{}, broken(CodeUnmanaged, "the managing key's signature is not good: %v; sign it anew", err)
 		}
 		return id, nil
 	}
-	return keys.ID{}, broken(CodeUnmanaged, "no key that may manage in version %d has signed the keyset", s.Previous.Version)
+	return keys.ID{}, broken(CodeUnmanaged, "no key that may manage in version %d has signed the keyset: sign it with one that may", s.Previous.Version)
 }

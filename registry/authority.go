@@ -94,8 +94,8 @@ func (s *Server) unfrozen(h handlerFunc) handlerFunc {
 
 func checkFrozen(a storage.Account) error {
 	if a.Frozen {
-		return refuse(http.StatusForbidden, "account-frozen", "the account %s is frozen by the registry's operator: "+
-			"it changes nothing until they lift that; ask them why", a.Name)
+		return refuse(http.StatusForbidden, "account-frozen", "the account %q is frozen by the registry's operator and changes nothing until they lift that: "+
+			"ask them why", a.Name)
 	}
 	return nil
 }
@@ -125,7 +125,7 @@ func (s *Server) recheck(ctx context.Context, tx *storage.Tx, grant *token.Grant
 
 // unlisted is the refusal of a key that was once enrolled.
 func unlisted(k storage.Key) *verify.Error {
-	return refuse(http.StatusForbidden, string(token.CodeKeyUnknown), "key %v is no longer in the keyset of account %s: "+
+	return refuse(http.StatusForbidden, string(token.CodeKeyUnknown), "key %v is no longer in the keyset of account %q: "+
 		"use the account's current key (`regkey status` shows it), or enrol a new one", k.Public.ID(), k.Account)
 }
 

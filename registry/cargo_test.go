@@ -122,13 +122,13 @@ func TestCargo(t *testing.T) {
 			owner := func(args ...string) []string {
 				return append([]string{"owner", "--registry", "lab", "regkey_demo"}, args...)
 			}
-			if said := u.good(demo, owner("--add", "friend")...); !strings.Contains(said, "friend was added to the owners of regkey_demo") {
+			if said := u.good(demo, owner("--add", "friend")...); !strings.Contains(said, `"friend" was added to the owners of crate "regkey_demo"`) {
 				t.Errorf("cargo owner --add says %s", said)
 			}
 			if listed := u.good(demo, owner("--list")...); !strings.Contains(listed, "friend") || !strings.Contains(listed, "team") {
 				t.Errorf("cargo owner --list says %s", listed)
 			}
-			u.bad("second was added to the owners of regkey_demo; now run `cargo owner --remove friend regkey_demo`",
+			u.bad("\"second\" was added to the owners of crate \"regkey_demo\"; now run `cargo owner --remove friend regkey_demo`",
 				demo, owner("--add", "second", "--remove", "friend")...)
 			u.good(demo, owner("--remove", "friend")...)
 			if listed := u.good(demo, owner("--list")...); strings.Contains(listed, "friend") || !strings.Contains(listed, "second") {
@@ -161,7 +161,7 @@ func TestCargoShowsRefusalsOfLargeCrates(t *testing.T) {
 		t.Fatal(err)
 	}
 	publish := []string{"publish", "--registry", "lab", "--no-verify", "--allow-dirty"}
-	u.bad("this registry takes crates of up to 3145728 bytes", large, publish...)
+	u.bad("this registry takes crates of up to 3145728: leave files out", large, publish...)
 	u.want(u.postNote("/revocations", u.revocation(u.key.Public().ID(), u.key, enroll.Lost)), 201, "")
 	u.bad("is revoked and will never be accepted again", large, publish...)
 }

@@ -39,7 +39,7 @@ type versions interface {
 
 // findVersion finds a version by the very names it was published under, and none that the operator has deleted.
 func findVersion(ctx context.Context, in versions, name, version string) (storage.Version, error) {
-	none := refuse(http.StatusNotFound, "version-unknown", "this registry has no version %.100q of a crate %.100q", version, name)
+	none := refuse(http.StatusNotFound, "version-unknown", "this registry has no version %.100q of a crate %.100q: check how they are spelt", version, name)
 	if crate.CheckName(name) != nil || crate.CheckVersion(version) != nil {
 		return storage.Version{}, none
 	}

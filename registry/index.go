@@ -15,7 +15,7 @@ import (
 )
 
 func crateUnknown(name string) *verify.Error {
-	return refuse(http.StatusNotFound, "crate-unknown", "this registry has no crate %.100q", name)
+	return refuse(http.StatusNotFound, "crate-unknown", "this registry has no crate %.100q: check how it is spelt", name)
 }
 
 // serveIndex answers for the one path at which a crate's file is (The Cargo Book, "Index Format", "Index files").

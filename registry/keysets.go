@@ -5,6 +5,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -35,7 +36,7 @@ type submission struct {
 func readSubmission(r *http.Request) (submission, error) {
 	text, err := io.ReadAll(io.LimitReader(r.Body, maxNoteBody+1))
 	if err != nil {
-		return submission{}, refuse(http.StatusBadRequest, "request-invalid", "the request ended before its body did")
+		return submission{}, refuse(http.StatusBadRequest, "request-invalid", "the request ended before its body did: try again")
 	}
 	if len(text) > maxNoteBody {
 		return submission{}, tooLarge()
@@ -51,12 +52,12 @@ func readSubmission(r *http.Request) (submission, error) {
 }
 
 func tooLarge() error {
-	return refuse(http.StatusRequestEntityTooLarge, "note-too-large", "the signed note has more than %d bytes", maxNote)
+	return refuse(http.StatusRequestEntityTooLarge, "note-too-large", "the signed note has more than %d bytes, the limit of this registry: sign a shorter document", maxNote)
 }
 
 // accountUnknown is the one answer for an account that does not exist, one that has no keyset, and one that the asker may not see.
 func accountUnknown() error {
-	return refuse(http.StatusNotFound, "account-unknown", "this registry shows no keyset of such an account")
+	return refuse(http.StatusNotFound, "account-unknown", "this registry shows no keyset of such an account: check how its name is spelt")
 }
 
 // conflictError says that another keyset stands where the submitted one would go, and shows it.
@@ -83,7 +84,7 @@ func (e *conflictError) write(w http.ResponseWriter) {
 func (s *Server) submitKeyset(w http.ResponseWriter, r *http.Request) error {
 	account := r.PathValue("account")
 	if enroll.CheckAccount(account) != nil {
-		return refuse(http.StatusBadRequest, "request-invalid", "account names have 1 to 64 of a-z, 0-9 and -")
+		return refuse(http.StatusBadRequest, "request-invalid", "the request names no account: account names have 1 to 64 of a-z, 0-9 and -")
 	}
 	body, err := readSubmission(r)
 	if err != nil {
@@ -94,7 +95,7 @@ func (s *Server) submitKeyset(w http.ResponseWriter, r *http.Request) error {
 	}
 	next, err := enroll.ParseSignedKeyset([]byte(body.Note))
 	if err != nil {
-		return refuse(http.StatusBadRequest, "keyset-malformed", "the signed keyset can't be read: %v", err)
+		return refuse(http.StatusBadRequest, "keyset-malformed", "the signed keyset can't be read: %v; sign it with a program that follows version 1 of regkey's protocol", err)
 	}
 	status := http.StatusCreated
 	err = s.storage.Update(r.Context(), func(tx *storage.Tx) error {
@@ -229,8 +230,8 @@ func (s *Server) useInvite(ctx context.Context, tx *storage.Tx, account string) 
 		return err
 	}
 	if s.now().After(invite.Expires) {
-		return &enroll.RuleError{Code: "bootstrap-expired", Detail: "the invite code of account " + account + " expired at " +
-			invite.Expires.Format(time.RFC3339) + ": ask the operator for a new one"}
+		return &enroll.RuleError{Code: "bootstrap-expired", Detail: fmt.Sprintf(
+			"the invite code of account %q expired at %s: ask the operator for a new one", account, invite.Expires.Format(time.RFC3339))}
 	}
 	return tx.VoidInvite(ctx, account)
 }
@@ -254,7 +255,7 @@ func (s *Server) serveKeysets(w http.ResponseWriter, r *http.Request) error {
 	if text := r.URL.Query().Get("from"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 {
-			return refuse(http.StatusBadRequest, "request-invalid", "from must be the number of a version")
+			return refuse(http.StatusBadRequest, "request-invalid", "the parameter from is not the number of a version: give one from 1 on, or leave it out")
 		}
 		from = n
 	}

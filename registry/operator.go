@@ -53,7 +53,7 @@ func (o *Operator) Invite(ctx context.Context, name string, lifetime time.Durati
 		return keys.Secret{}, invite, declined("", "%v", err)
 	}
 	if lifetime < time.Second {
-		return keys.Secret{}, invite, declined("", "a code that expires after %v could not be used", lifetime)
+		return keys.Secret{}, invite, declined("give --expires a longer time", "a code that expires after %v could not be used", lifetime)
 	}
 	code, public, err := enroll.GenerateInvite()
 	if err != nil {
@@ -70,10 +70,10 @@ func (o *Operator) Invite(ctx context.Context, name string, lifetime time.Durati
 		case err != nil:
 			return err
 		case account.Closed:
-			return declined("choose another name", "the account %s was closed by its owner, and names are never given out again", name)
+			return declined("choose another name", "the account %q was closed by its owner, and names are never given out again", name)
 		case account.Version > 0:
 			return declined("its owner adds keys with a key that manages; if all of these are lost: regkey-registry reset "+name,
-				"the account %s has a keyset already", name)
+				"the account %q has a keyset already", name)
 		}
 		return tx.SaveInvite(ctx, invite)
 	})
@@ -92,7 +92,7 @@ func (o *Operator) Reset(ctx context.Context, name string) error {
 			return err
 		}
 		if account.Closed {
-			return declined("choose another name", "the account %s was closed by its owner, and is not opened again", name)
+			return declined("choose another name", "the account %q was closed by its owner, and is not opened again", name)
 		}
 		return tx.Reset(ctx, name)
 	})
@@ -138,7 +138,7 @@ func (o *Operator) Delete(ctx context.Context, name, version string) error {
 func findOperated(ctx context.Context, tx *storage.Tx, name, version string) (storage.Version, error) {
 	v, err := tx.Version(ctx, crate.CanonicalName(name), crate.VersionKey(version))
 	if errors.Is(err, storage.ErrNotFound) || err == nil && v.Version != version {
-		return v, declined("", "there is no version %.100q of a crate %.100q", version, name)
+		return v, declined("check how they are spelt", "there is no version %.100q of a crate %.100q", version, name)
 	}
 	return v, err
 }

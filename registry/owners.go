@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -41,7 +42,7 @@ func (s *Server) listOwners(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	err = s.storage.Update(ctx, func(tx *storage.Tx) error {
-		return tx.TokenDone(ctx, grant.ReplayKey, "the owners of "+name+" were listed")
+		return tx.TokenDone(ctx, grant.ReplayKey, fmt.Sprintf("the owners of crate %q were listed", name))
 	})
 	if err != nil {
 		return err
@@ -70,7 +71,7 @@ func (s *Server) addOwners(w http.ResponseWriter, r *http.Request) error {
 		known, err := tx.Account(ctx, account)
 		if errors.Is(err, storage.ErrNotFound) || err == nil && known.Closed {
 			return false, refuse(http.StatusBadRequest, "account-unknown", "this registry has no account %q that could own a crate: "+
-				"owners are accounts of this registry", account)
+				"name one that its operator has invited", account)
 		}
 		if err != nil {
 			return false, err
@@ -86,34 +87,34 @@ func (s *Server) removeOwners(w http.ResponseWriter, r *http.Request) error {
 			return false, err
 		}
 		if !removed {
-			return false, refuse(http.StatusBadRequest, "not-an-owner", "the account %s does not own the crate %s", account, c.Name)
+			return false, refuse(http.StatusBadRequest, "not-an-owner", "the account %q does not own the crate %q: `cargo owner --list` shows who does", account, c.Name)
 		}
 		left, err := tx.Owners(ctx, c.Canonical)
 		if err != nil {
 			return false, err
 		}
 		if len(left) == 0 {
-			return false, refuse(http.StatusBadRequest, "last-owner", "a crate keeps at least one owner: add another to %s before you remove %s", c.Name, account)
+			return false, refuse(http.StatusBadRequest, "last-owner", "a crate keeps at least one owner: add another to %q before you remove %q", c.Name, account)
 		}
 		return true, nil
 	}, ownersRemoved)
 }
 
 func ownersAdded(name string, accounts []string) string {
-	return listed(accounts) + " added to the owners of " + name
+	return fmt.Sprintf("%s added to the owners of crate %q", listed(accounts), name)
 }
 
 func ownersRemoved(name string, accounts []string) string {
-	return listed(accounts) + " removed from the owners of " + name
+	return fmt.Sprintf("%s removed from the owners of crate %q", listed(accounts), name)
 }
 
-// listed is "a was" or "a and b were".
+// listed is `"a" was` or `"a" and "b" were`.
 func listed(accounts []string) string {
-	if len(accounts) == 1 {
-		return accounts[0] + " was"
-	}
 	last := len(accounts) - 1
-	return strings.Join(accounts[:last], ", ") + " and " + accounts[last] + " were"
+	if last == 0 {
+		return strconv.Quote(accounts[0]) + " was"
+	}
+	return `"` + strings.Join(accounts[:last], `", "`) + `" and "` + accounts[last] + `" were`
 }
 
 type ownerChange func(ctx context.Context, tx *storage.Tx, c storage.Crate, account string) (changed bool, err error)
@@ -173,7 +174,7 @@ func findCrate(ctx context.Context, in interface {
 func readOwners(r *http.Request) ([]string, error) {
 	text, err := io.ReadAll(io.LimitReader(r.Body, maxOwnersBody+1))
 	if err != nil {
-		return nil, refuse(http.StatusBadRequest, "request-invalid", "the request ended before its body did")
+		return nil, refuse(http.StatusBadRequest, "request-invalid", "the request ended before its body did: try again")
 	}
 	var body struct {
 		Users []string `json:"users"`

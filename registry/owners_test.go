@@ -20,7 +20,7 @@ func TestOwners(t *testing.T) {
 	s.want(s.yank(s.theirs, "demo", "0.1.0"), 403, "not-an-owner")
 
 	added := s.want(s.owners(s.key, "PUT", "demo", "other"), 200, "")
-	if got, want := strings.TrimSpace(string(added.body)), `{"msg":"other was added to the owners of demo","ok":true}`; got != want {
+	if got, want := strings.TrimSpace(string(added.body)), `{"msg":"\"other\" was added to the owners of crate \"demo\"","ok":true}`; got != want {
 		t.Errorf("adding answers %s, want %s", got, want)
 	}
 	s.want(s.yank(s.theirs, "demo", "0.1.0"), 200, "")
@@ -58,13 +58,13 @@ func TestOwnersTokenServesOneRequest(t *testing.T) {
 		says         []string
 	}{
 		"add, then remove": {spend("PUT", "third"), "DELETE", []string{"other"},
-			[]string{"third was added to the owners of demo", "now run `cargo owner --remove other demo`"}},
+			[]string{`"third" was added to the owners of crate "demo"`, "now run `cargo owner --remove other demo`"}},
 		"add, then remove two": {spend("PUT", "third", "other"), "DELETE", []string{"third", "other"},
-			[]string{"other and third were added to the owners of demo", "now run `cargo owner --remove other --remove third demo`"}},
+			[]string{`"other" and "third" were added to the owners of crate "demo"`, "now run `cargo owner --remove other --remove third demo`"}},
 		"list, then add": {spend("GET"), "PUT", []string{"other"},
-			[]string{"the owners of demo were listed", "now run `cargo owner --add other demo`"}},
+			[]string{`the owners of crate "demo" were listed`, "now run `cargo owner --add other demo`"}},
 		"add, then list": {spend("PUT", "third"), "GET", nil,
-			[]string{"third was added", "now run `cargo owner --list demo`"}},
+			[]string{`"third" was added`, "now run `cargo owner --list demo`"}},
 		"the same again": {spend("PUT", "third"), "PUT", []string{"third"}, []string{"there is nothing more to do"}},
 		"a first one that failed": {spend("PUT", "nobody"), "DELETE", []string{"other"},
 			[]string{"changed nothing", "now run `cargo owner --remove other demo`"}},

@@ -160,6 +160,9 @@ func (l *lab) ask(method, path, authorization string, body []byte, headers ...st
 			return a
 		}
 		a.code, a.detail = refused.Errors[0].Code, refused.Errors[0].Detail
+		if first := a.detail[:1]; strings.ToLower(first) != first || strings.HasSuffix(a.detail, ".") {
+			l.t.Errorf("the detail has a capital or a full stop, and stands behind other words: %q", a.detail)
+		}
 	}
 	return a
 }

@@ -100,7 +100,7 @@ func checkPublisher(ctx context.Context, in publishing, grant *token.Grant, name
 	}
 	if found.Name != name {
 		return refuse(http.StatusConflict, "crate-name-taken", "the crate name %.100q is too near to %q, which exists: "+
-			"names that differ only in case or in \"-\" and \"_\" are one", name, found.Name)
+			"names that differ only in case or in \"-\" and \"_\" are one, so choose another", name, found.Name)
 	}
 	if err := checkOwner(ctx, in, grant.Account, found); err != nil {
 		return err
@@ -112,11 +112,11 @@ func checkPublisher(ctx context.Context, in publishing, grant *token.Grant, name
 	case err != nil:
 		return err
 	case !stands.Deleted.IsZero():
-		return refuse(http.StatusConflict, "version-deleted", "version %s of %s was deleted by the registry's operator and is never used again: publish another version", stands.Version, name)
+		return refuse(http.StatusConflict, "version-deleted", "version %q of crate %q was deleted by the registry's operator and is never used again: publish another version", stands.Version, name)
 	case stands.Version != version:
-		return refuse(http.StatusConflict, "version-exists", "version %s of %s exists already, and %s differs only in build metadata: publish another version", stands.Version, name, version)
+		return refuse(http.StatusConflict, "version-exists", "version %q of crate %q exists already, and %q differs only in build metadata: publish another version", stands.Version, name, version)
 	}
-	return refuse(http.StatusConflict, "version-exists", "version %s of %s exists already, and versions never change: publish another version", stands.Version, name)
+	return refuse(http.StatusConflict, "version-exists", "version %q of crate %q exists already, and versions never change: publish another version", stands.Version, name)
 }
 
 func checkOwner(ctx context.Context, in interface {
@@ -128,7 +128,7 @@ func checkOwner(ctx context.Context, in interface {
 		return err
 	}
 	if !owns {
-		return refuse(http.StatusForbidden, "not-an-owner", "the account %s does not own the crate %s: "+
+		return refuse(http.StatusForbidden, "not-an-owner", "the account %q does not own the crate %q: "+
 			"one of its owners can add it with `cargo owner --add %s %s`", account, c.Name, account, c.Name)
 	}
 	return nil

@@ -322,7 +322,7 @@ func TestDroppedKeyIsToldSo(t *testing.T) {
 	k.Revoked = []keys.ID{s.revoked.Public().ID()}
 	s.team.submit(k, 201, "", s.key, successor)
 	got := s.want(s.publish(s.key, s.next), 403, "key-unknown")
-	if !strings.Contains(got.detail, "no longer in the keyset of account team") {
+	if !strings.Contains(got.detail, `no longer in the keyset of account "team"`) {
 		t.Errorf("the detail is %q", got.detail)
 	}
 	s.want(s.publish(successor, s.next), 200, "")

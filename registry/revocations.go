@@ -22,10 +22,10 @@ func (s *Server) submitRevocation(w http.ResponseWriter, r *http.Request) error 
 	}
 	revocation, err := enroll.ParseSignedRevocation([]byte(body.Note))
 	if err != nil {
-		return refuse(http.StatusBadRequest, "revocation-malformed", "the signed revocation can't be read: %v", err)
+		return refuse(http.StatusBadRequest, "revocation-malformed", "the signed revocation can't be read: %v; send the file as it was written", err)
 	}
 	if !slices.Contains(s.indexes, revocation.Registry) {
-		return refuse(http.StatusForbidden, "revocation-wrong-registry", "the revocation is for the registry %s, not for %s", revocation.Registry, s.index)
+		return refuse(http.StatusForbidden, "revocation-wrong-registry", "the revocation is for the registry %q, and this one is %q: send it to that one", revocation.Registry, s.index)
 	}
 	status := http.StatusCreated
 	err = s.storage.Update(r.Context(), func(tx *storage.Tx) error {
@@ -69,14 +69,14 @@ func (s *Server) judgeRevocation(ctx context.Context, tx *storage.Tx, r *enroll.
 		}
 	}
 	if err := r.Verify(signer.Public); err != nil {
-		return ended, refuse(http.StatusForbidden, "revocation-signature", "the revocation's signature is not good: %v", err)
+		return ended, refuse(http.StatusForbidden, "revocation-signature", "the revocation's signature is not good: %v; send the file as it was written, or sign a new one", err)
 	}
 	return ended, nil
 }
 
 // manager is the key, if it may manage the account at this moment.
 func (s *Server) manager(ctx context.Context, tx *storage.Tx, account string, id keys.ID) (storage.Key, error) {
-	not := refuse(http.StatusForbidden, "revocation-signer", "the revocation is signed by %v, which neither is the key that it ends nor manages that key's account", id)
+	not := refuse(http.StatusForbidden, "revocation-signer", "the revocation is signed by %v, which neither is the key that it ends nor manages that key's account: sign it with one that does", id)
 	key, err := tx.Key(ctx, id.String())
 	if errors.Is(err, storage.ErrNotFound) {
 		return key, not
@@ -96,7 +96,7 @@ func (s *Server) manager(ctx context.Context, tx *storage.Tx, account string, id
 
 // serveKey tells what one key may do.
 func (s *Server) serveKey(w http.ResponseWriter, r *http.Request) error {
-	unknown := refuse(http.StatusNotFound, "key-unknown", "this registry does not know such a key")
+	unknown := refuse(http.StatusNotFound, "key-unknown", "this registry does not know such a key: check its id")
 	id, err := keys.ParseID(r.PathValue("key"))
 	if err != nil {
 		return unknown

@@ -53,7 +53,7 @@ func (s *Server) routes(base string) http.Handler {
 	open("POST "+apiPath+"/revocations", s.counted(false, s.submitRevocation))
 	read("GET "+apiPath+"/keys/{key}", s.serveKey)
 	open("/", func(http.ResponseWriter, *http.Request) error {
-		return refuse(http.StatusNotFound, "not-found", "this registry has nothing at this address")
+		return refuse(http.StatusNotFound, "not-found", "this registry has nothing at this address: check its URL in the configuration")
 	})
 
 	var handler http.Handler = mux

@@ -21,7 +21,7 @@ func (s *Server) search(w http.ResponseWriter, r *http.Request) error {
 	if text := query.Get("per_page"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 {
-			return refuse(http.StatusBadRequest, "request-invalid", "per_page must be a number from 1 to %d", searchMost)
+			return refuse(http.StatusBadRequest, "request-invalid", "the parameter per_page is not a number: give one from 1 to %d", searchMost)
 		}
 		limit = min(n, searchMost)
 	}

@@ -29,6 +29,7 @@ type app struct {
 	home           func() (string, error)
 	environment    func() (cargo.Environment, error) // for cargo's configuration
 	executable     func() (string, error)            // the path of this program
+	lockLimit      time.Duration                     // how long to wait for another regkey that changes the same folder
 
 	unlocked map[string]*keys.SoftwareKey // by name, so that each passphrase is asked once
 }
@@ -42,6 +43,7 @@ func newApp() *app {
 		home:        home.Dir,
 		environment: cargo.CurrentEnvironment,
 		executable:  os.Executable,
+		lockLimit:   10 * time.Second,
 		unlocked:    map[string]*keys.SoftwareKey{},
 	}
 }
@@ -116,21 +118,18 @@ func (a *app) advise(format string, values ...any) {
 // store is the user's keys.
 func (a *app) store(home string) *keys.Store { return keys.OpenStore(filepath.Join(home, "keys")) }
 
-// lockLimit is how long a command waits for another one that changes the same folder.
-const lockLimit = 10 * time.Second
-
 // locked runs change in regkey's folder while no other regkey changes anything there.
 func (a *app) locked(ctx context.Context, change func(ctx context.Context, home string) error) error {
 	dir, err := a.home()
 	if err != nil {
 		return err
 	}
-	waiting, cancel := context.WithTimeout(ctx, lockLimit)
+	waiting, cancel := context.WithTimeout(ctx, a.lockLimit)
 	defer cancel()
 	unlock, err := home.Lock(waiting, dir)
 	if err != nil {
 		if ctx.Err() == nil && waiting.Err() != nil {
-			return &lockedError{dir}
+			return &lockedError{dir, a.lockLimit}
 		}
 		return err
 	}

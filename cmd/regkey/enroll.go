@@ -33,10 +33,11 @@ func (a *app) enrollCommand() *cli.Command {
 		Usage: "have a registry trust a key",
 		Description: `Enrols a key at a registry, and tells cargo to sign for that registry with regkey.
 
-The first key of an account needs an invite code from the registry's operator. It is asked
-for on the terminal, or read from standard input with --code-stdin, and is never sent: the
-key that grows from it signs. That key may do everything, and manage the account's keys. A later key is signed
-in by one that manages, and may publish, yank and read unless --can says more.
+The first key of an account needs an invite code from the registry's operator. The code is
+asked for on the terminal, or read from standard input with --code-stdin, and is never
+sent: it signs. The first key may do everything, and manages the account's keys. A later
+key is signed in by one that manages, and may publish, yank and read unless --can says
+otherwise.
 
 A revocation certificate is made at once: whoever holds it can end the key, and do nothing
 else. Keep it where you will find it when this machine is gone.

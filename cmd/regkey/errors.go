@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -54,10 +55,13 @@ func (e *missingError) Error() string {
 }
 
 // A lockedError says that another regkey is at work.
-type lockedError struct{ home string }
+type lockedError struct {
+	home   string
+	waited time.Duration
+}
 
 func (e *lockedError) Error() string {
-	return fmt.Sprintf("another regkey has been changing %s for more than %v", e.home, lockLimit)
+	return fmt.Sprintf("another regkey has been changing %s for more than %v", e.home, e.waited)
 }
 
 // exitCode sorts an error that is not nil.

@@ -1,0 +1,108 @@
+// The command reference, docs/commands.md: made from the very help texts, and tested to be current.
+
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/urfave/cli/v2"
+)
+
+var update = flag.Bool("update", false, "write docs/commands.md anew")
+
+func TestCommandReference(t *testing.T) {
+	path := filepath.Join("..", "..", "docs", "commands.md")
+	want := reference(t)
+	if *update {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	have, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, string(have)); diff != "" {
+		t.Errorf("docs/commands.md is not current; run go test ./cmd/regkey -run TestCommandReference -update\n%s", diff)
+	}
+}
+
+func reference(t *testing.T) string {
+	t.Helper()
+	program := newApp().program()
+	var b strings.Builder
+	b.WriteString("# The commands of regkey\n\n")
+	b.WriteString("Made from the program's own help by `go test ./cmd/regkey -run TestCommandReference -update`.\n\n")
+	fmt.Fprintf(&b, "```\n%s```\n", help(t, "--help"))
+	for _, command := range program.Commands {
+		if command.Hidden {
+			continue
+		}
+		text, examples, found := strings.Cut(command.Description, "\n\nExample")
+		if !found {
+			t.Errorf("%s has no example", command.Name)
+		}
+		_, examples, _ = strings.Cut(examples, ":\n")
+		fmt.Fprintf(&b, "\n## regkey %s\n\n%s.\n\n", command.Name, capital(command.Usage))
+		fmt.Fprintf(&b, "    regkey %s\n\n%s\n\n", strings.TrimSpace(command.Name+" "+command.ArgsUsage+options(command)), text)
+		if len(command.Flags) > 0 {
+			b.WriteString("| option | |\n|---|---|\n")
+		}
+		for _, f := range command.Flags {
+			name, usage, _ := strings.Cut(f.String(), "\t")
+			fmt.Fprintf(&b, "| `%s` | %s |\n", name, strings.ReplaceAll(usage, "|", `\|`))
+		}
+		if len(command.Flags) > 0 {
+			b.WriteString("\n")
+		}
+		for example := range strings.Lines(examples) {
+			b.WriteString("    " + strings.TrimSpace(example) + "\n")
+		}
+	}
+	return b.String()
+}
+
+func options(command *cli.Command) string {
+	if len(command.Flags) > 0 {
+		return " [options]"
+	}
+	return ""
+}
+
+func capital(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
+
+// help is what regkey prints for those arguments.
+func help(t *testing.T, args ...string) string {
+	t.Helper()
+	a := newApp()
+	var b strings.Builder
+	a.stdout, a.stderr = &b, io.Discard
+	if code := a.run(t.Context(), append([]string{"regkey"}, args...)); code != 0 {
+		t.Fatalf("regkey %q: exit code %d", args, code)
+	}
+	return b.String()
+}
+
+// Whoever reads help finds a usage line, a description, and an example, in lines that fit a terminal.
+func TestHelpReadsWell(t *testing.T) {
+	for _, command := range newApp().program().Commands {
+		text := help(t, command.Name, "--help")
+		for _, part := range []string{"Usage:\n   regkey " + command.Name, "Example", "\n   regkey " + command.Name + " ", "Options:"} {
+			if !strings.Contains(text+" ", part) && !strings.Contains(text, strings.TrimSpace(part)+"\n") {
+				t.Errorf("the help of %s lacks %q:\n%s", command.Name, part, text)
+			}
+		}
+		for line := range strings.Lines(text) {
+			if n := len([]rune(line)); n > 100 {
+				t.Errorf("a line of %d characters in the help of %s: %s", n, command.Name, line)
+			}
+		}
+	}
+}

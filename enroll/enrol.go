@@ -36,6 +36,7 @@ type EnrolOptions struct {
 
 	Name      string // what cargo calls the registry
 	Challenge bool   // from discovery
+	MaxAge    int    // from discovery, in seconds
 	Insecure  bool   // the user allows plain http
 
 	// Certificate is where the revocation that is signed in advance goes.
@@ -209,7 +210,7 @@ func (p *EnrolPlan) apply(e *Enrolment) {
 	if p.Name != "" {
 		e.Name = p.Name
 	}
-	e.Challenge, e.Insecure = p.Challenge, p.Insecure
+	e.Challenge, e.MaxAge, e.Insecure = p.Challenge, p.MaxAge, p.Insecure
 	if e.Key == "" {
 		e.Key = p.Key.Name
 	}

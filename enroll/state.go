@@ -32,6 +32,7 @@ type Enrolment struct {
 	Subject   string    `toml:"subject,omitempty"`   // the token's sub, where the registry's website gave one
 	Manual    bool      `toml:"manual,omitempty"`    // keys are pasted into the registry's website: there is no keyset
 	Challenge bool      `toml:"challenge,omitempty"` // the registry wants a challenge in every mutation
+	MaxAge    int       `toml:"max-age,omitempty"`   // seconds for which the registry takes a token; 0: as usual
 	Insecure  bool      `toml:"insecure,omitempty"`  // the user allowed plain http to another machine
 	Since     time.Time `toml:"since"`
 

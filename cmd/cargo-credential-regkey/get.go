@@ -15,10 +15,10 @@ import (
 )
 
 const (
-	// readWindow is how long a registry takes a read token, if it keeps to the protocol's default; the
-	// margin is for clocks that disagree, and for what cargo starts just before the end. Cargo stops
-	// using a token 60 s before the expiration that it is told.
-	readWindow = 5 * time.Minute
+	// defaultWindow is how long a registry takes a token unless its discovery document says otherwise.
+	defaultWindow = 5 * time.Minute
+	// readMargin, or a fifth of a short window, is for clocks that disagree, and for what cargo starts just
+	// before the end. Cargo stops using a token 60 s before the expiration that it is told.
 	readMargin = time.Minute
 
 	// Cargo waits for ever, so these are the limits. It holds the lock of its package cache while it
@@ -66,7 +66,7 @@ func (p *provider) Get(ctx context.Context, r cargo.ProviderRequest) (cargo.Prov
 	if err != nil {
 		return cargo.ProviderToken{}, refuse(err, "no token could be made to %s", purpose(r, id))
 	}
-	return cargo.ProviderToken{Text: text, Expires: now.Add(readWindow - readMargin)}, nil
+	return cargo.ProviderToken{Text: text, Expires: now.Add(id.window - min(readMargin, id.window/5))}, nil
 }
 
 // unlock opens the key, and asks again after a wrong passphrase where a person typed it.

@@ -3,11 +3,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"time"
 
 	"github.com/cargo-regkey/regkey/enroll"
 	"github.com/cargo-regkey/regkey/keys"
@@ -18,6 +20,7 @@ const (
 	envKeyFile        = "REGKEY_KEY_FILE"
 	envRegistry       = "REGKEY_REGISTRY"
 	envSubject        = "REGKEY_SUBJECT"
+	envChallenge      = "REGKEY_CHALLENGE" // "1": the registry wants one in every mutation
 	envPassphraseFile = "REGKEY_PASSPHRASE_FILE"
 )
 
@@ -30,7 +33,8 @@ type identity struct {
 	key       string // what the user calls the key: `key "laptop"`
 	subject   string
 	challenge bool
-	recovery  string // what to do where the key is not there
+	window    time.Duration // how long after signing the registry takes a token
+	recovery  string        // what to do where the key is not there
 	open      func(ctx context.Context, ask keys.PassphraseFunc) (*keys.SoftwareKey, error)
 }
 
@@ -40,10 +44,12 @@ type identity struct {
 func (p *provider) identity(index string) (*identity, error) {
 	if file := p.getenv(envKeyFile); file != "" && p.getenv(envRegistry) == index {
 		return &identity{
-			registry: index,
-			key:      fmt.Sprintf("key file %q", file),
-			subject:  p.getenv(envSubject),
-			recovery: "set " + envKeyFile + " to the file that holds the key",
+			registry:  index,
+			key:       fmt.Sprintf("key file %q", file),
+			subject:   p.getenv(envSubject),
+			challenge: p.getenv(envChallenge) == "1",
+			window:    defaultWindow,
+			recovery:  "set " + envKeyFile + " to the file that holds the key",
 			open: func(ctx context.Context, ask keys.PassphraseFunc) (*keys.SoftwareKey, error) {
 				return keys.OpenKeyFile(ctx, file, ask)
 			},
@@ -72,6 +78,7 @@ func (p *provider) identity(index string) (*identity, error) {
 		key:       fmt.Sprintf("key %q", enrolment.Key),
 		subject:   enrolment.Subject,
 		challenge: enrolment.Challenge,
+		window:    cmp.Or(time.Duration(enrolment.MaxAge)*time.Second, defaultWindow),
 		recovery:  fmt.Sprintf("bring its file back, or enrol another key with regkey enroll --registry %s --key NAME", name),
 		open: func(ctx context.Context, ask keys.PassphraseFunc) (*keys.SoftwareKey, error) {
 			return keys.OpenStore(filepath.Join(dir, "keys")).Unlock(ctx, enrolment.Key, ask)

@@ -150,7 +150,7 @@ func (a *app) enroll(ctx context.Context, home string, t target, record keys.Rec
 	}
 	plan, err := life.PlanEnrolment(ctx, enroll.EnrolOptions{
 		Account: o.account, Key: record, With: o.with, Can: o.can, Crates: o.crates, Until: o.until,
-		Name: t.name, Challenge: discovery.Challenge, Insecure: insecure, Certificate: o.certificate,
+		Name: t.name, Challenge: discovery.Challenge, MaxAge: discovery.MaxAge, Insecure: insecure, Certificate: o.certificate,
 	})
 	if err != nil {
 		return err

@@ -78,6 +78,9 @@ func (a *app) runExport(ctx context.Context, o exportOptions) error {
 	if e.Subject != "" {
 		lines = append(lines, "export REGKEY_SUBJECT="+shellQuote(e.Subject))
 	}
+	if e.Challenge {
+		lines = append(lines, "export REGKEY_CHALLENGE=1")
+	}
 	if record.Protection == keys.Passphrase {
 		a.say("regkey: the key has a passphrase: the job needs %s too", envPassphraseFile)
 	}

@@ -17,8 +17,8 @@ func (a *app) challengeCommand() *cli.Command {
 		Name:   "challenge",
 		Usage:  "fetch a challenge for one operation",
 		Hidden: true,
-		Description: `Prints a fresh challenge of a registry, alone, on stdout. cargo-credential-regkey runs it where
-a registry wants one in each token.
+		Description: `Prints a fresh challenge of a registry, alone, on stdout. cargo-credential-regkey runs it
+where a registry wants one in each token.
 
 Example:
    regkey challenge --index sparse+https://crates.example.com/index/`,

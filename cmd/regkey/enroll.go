@@ -50,23 +50,7 @@ Examples:
    regkey enroll --registry sparse+https://crates.example.com/index/ --name example
    regkey enroll --registry lab --key laptop --account crates-team --code-stdin < code
    regkey enroll --registry other --key laptop --manual --subject alice`,
-		Flags: []cli.Flag{
-			registryFlag(),
-			&cli.StringFlag{Name: "name", Usage: "what cargo shall call a registry that is given by its URL: a `NAME`"},
-			&cli.StringFlag{Name: "key", Usage: "the `KEY` to be trusted (if there is only one: that one)"},
-			&cli.StringFlag{Name: "account", Usage: "the `ACCOUNT` at the registry"},
-			&cli.BoolFlag{Name: "code-stdin", Usage: "read the invite code from standard input; counts as --yes"},
-			&cli.StringFlag{Name: "with", Usage: "the managing `KEY` that signs a further one in (one that is here)"},
-			&cli.StringFlag{Name: "can", Usage: "what the key may do: a `LIST` of manage,publish,yank,owners,read"},
-			&cli.StringFlag{Name: "crates", Usage: "the crates that it may do it to: a `LIST` of names, with * at the end"},
-			&cli.StringFlag{Name: "until", Usage: "when the key ends: a `TIME` like 2027-01-31 or 90d"},
-			certificateFlag(),
-			&cli.BoolFlag{Name: "no-cargo-config", Usage: "leave cargo's configuration alone"},
-			&cli.BoolFlag{Name: "insecure-http", Usage: "allow plain http to another machine"},
-			&cli.BoolFlag{Name: "manual", Usage: "the registry takes keys on its website only"},
-			&cli.StringFlag{Name: "subject", Usage: "with --manual: the `SUBJECT` that the registry wants in tokens"},
-			yesFlag(), jsonFlag(),
-		},
+		Flags: enrollFlags(),
 		Action: func(c *cli.Context) error {
 			o, err := a.enrollOptions(c)
 			if err != nil {
@@ -77,6 +61,26 @@ Examples:
 			}
 			return a.runEnroll(c.Context, o)
 		},
+	}
+}
+
+func enrollFlags() []cli.Flag {
+	return []cli.Flag{
+		registryFlag(),
+		&cli.StringFlag{Name: "name", Usage: "what cargo shall call a registry that is given by its URL: a `NAME`"},
+		&cli.StringFlag{Name: "key", Usage: "the `KEY` to be trusted (if there is only one: that one)"},
+		&cli.StringFlag{Name: "account", Usage: "the `ACCOUNT` at the registry"},
+		&cli.BoolFlag{Name: "code-stdin", Usage: "read the invite code from standard input; counts as --yes"},
+		&cli.StringFlag{Name: "with", Usage: "the managing `KEY` that signs a further one in (one that is here)"},
+		&cli.StringFlag{Name: "can", Usage: "what the key may do: a `LIST` of manage,publish,yank,owners,read"},
+		&cli.StringFlag{Name: "crates", Usage: "the crates that it may do it to: a `LIST` of names, with * at the end"},
+		&cli.StringFlag{Name: "until", Usage: "when the key ends: a `TIME` like 2027-01-31 or 90d"},
+		certificateFlag(),
+		&cli.BoolFlag{Name: "no-cargo-config", Usage: "leave cargo's configuration alone"},
+		&cli.BoolFlag{Name: "insecure-http", Usage: "allow plain http to another machine"},
+		&cli.BoolFlag{Name: "manual", Usage: "the registry takes keys on its website only"},
+		&cli.StringFlag{Name: "subject", Usage: "with --manual: the `SUBJECT` that the registry wants in tokens"},
+		yesFlag(), jsonFlag(),
 	}
 }
 

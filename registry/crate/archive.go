@@ -56,7 +56,7 @@ type Archive struct {
 // ReadArchive judges a .crate file read from r, to its end. It accepts one gzip member that holds
 // one tar of files and folders, all below "<name>-<version>/", no path twice, with exactly one
 // Cargo.toml there. Links, devices and whatever two unpackers could read in two ways (a second
-// gzip member, PAX and sparse headers, bytes after the end, "..", "\", other spellings of
+// gzip member, PAX, sparse and half-formed headers, bytes after the end, "..", "\", other spellings of
 // Cargo.toml) are refused: cargo makes none of them. The error is an [*Error] with code
 // [ArchiveInvalid] or [ArchiveTooLarge], unless r itself failed.
 func ReadArchive(r io.Reader, name, version string, limits ArchiveLimits) (*Archive, error) {
@@ -71,7 +71,7 @@ func ReadArchive(r io.Reader, name, version string, limits ArchiveLimits) (*Arch
 	limits = limits.withDefaults()
 	unpacked := &limitedUnpacker{r: unzip, packed: packed, limits: limits}
 	scan := archiveScan{
-		folder: name + "-" + version, limits: limits, tar: tar.NewReader(unpacked), seen: map[[sha256.Size]byte]bool{},
+		folder: name + "-" + version, limits: limits, tar: tar.NewReader(&tarFrame{r: unpacked}), seen: map[[sha256.Size]byte]bool{},
 	}
 	if err := scan.run(); err != nil {
 		return nil, archiveError(packed, err)
@@ -135,14 +135,8 @@ func (s *archiveScan) run() error {
 // entry judges one entry, and reads it if it is the manifest.
 func (s *archiveScan) entry(header *tar.Header) error {
 	name := header.Name
-	switch {
-	case header.Typeflag == tar.TypeDir:
+	if header.Typeflag == tar.TypeDir {
 		name = strings.TrimSuffix(name, "/")
-	case header.Typeflag != tar.TypeReg:
-		return refuse(ArchiveInvalid, "the crate file's entry %s is neither a file nor a folder: package it with cargo", quote(name))
-	}
-	if len(header.PAXRecords) > 0 {
-		return refuse(ArchiveInvalid, "the crate file's entry %s has PAX records, which cargo never writes: package it with cargo", quote(name))
 	}
 	inside, err := s.checkPath(name)
 	if err != nil {
@@ -154,13 +148,14 @@ func (s *archiveScan) entry(header *tar.Header) error {
 	}
 	s.seen[key] = true
 	first, _, _ := strings.Cut(inside, "/")
+	first = strings.TrimRight(first, ". ") // Windows passes over these at the end of a name
 	switch {
 	case strings.EqualFold(first, ".cargo-ok"):
 		return refuse(ArchiveInvalid, "the crate file holds %s, the mark that cargo itself makes when it has unpacked a crate: leave it out", quote(name))
 	case inside == "Cargo.toml" && header.Typeflag == tar.TypeReg:
 		return s.readManifest(header)
-	// Windows passes over dots and spaces at the end of a name.
-	case strings.EqualFold(strings.TrimRight(first, ". "), "Cargo.toml"):
+	// The second is the short name that Windows may give it.
+	case strings.EqualFold(first, "Cargo.toml"), len(first) > 6 && strings.EqualFold(first[:6], "cargo~"):
 		return refuse(ArchiveInvalid, "the crate file holds %s, which some systems take for Cargo.toml: leave it out", quote(name))
 	}
 	return nil

@@ -60,6 +60,8 @@ func TestReadArchiveRefuses(t *testing.T) {
 		{"manifest with a space", []file{demoFile, inside("CARGO.TOML ")}},
 		{"manifest as folder", []file{{name: "demo-1.0.0/Cargo.toml", kind: tar.TypeDir}}},
 		{"mark of unpacking", []file{demoFile, inside(".cargo-ok")}},
+		{"mark of unpacking with a dot", []file{demoFile, inside(".cargo-ok.")}},
+		{"manifest by its short name", []file{demoFile, inside("CARGO~1.TOM")}},
 		{"other version", []file{{name: "demo-1.0.1/Cargo.toml", text: demoManifest}}},
 		{"other case", []file{{name: "Demo-1.0.0/Cargo.toml", text: demoManifest}}},
 		{"outside", []file{demoFile, {name: "other/file"}}},

@@ -36,6 +36,9 @@ const (
 	maxDependencies = 1000
 	// maxFeatures leaves room for generated bindings with a feature for each of 1,000 and more types.
 	maxFeatures = 5000
+	// maxMarks bounds the time that the TOML library takes, which grows with the square of the keys in one table: a
+	// manifest of 1 MiB could else take minutes. It leaves room for all the above at once.
+	maxMarks = 25_000
 )
 
 // oldSpellings are what cargo reads as the hyphenated or newer name, but never writes. Were one
@@ -48,6 +51,9 @@ var oldSpellings = []string{"project", "dev_dependencies", "build_dependencies"}
 // old spellings of keys; and at most 1,000 dependencies and 5,000 features. Keys that a registry has no use for are passed over, of any type. The
 // error is an [*Error] with code [ManifestInvalid], [NameInvalid] or [VersionInvalid].
 func ParseManifest(text []byte) (*Manifest, error) {
+	if marks(text) > maxMarks {
+		return nil, refuse(ManifestInvalid, "the Cargo.toml inside the crate has more tables and keys than this registry reads: split the crate")
+	}
 	// Into a map, not a struct: the library matches struct fields in any case, cargo does not.
 	var document map[string]any
 	if err := toml.Unmarshal(text, &document); err != nil {
@@ -70,6 +76,17 @@ func ParseManifest(text []byte) (*Manifest, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// marks counts the bytes that every key, table or part of a dotted key has one of.
+func marks(text []byte) int {
+	n := 0
+	for _, b := range text {
+		if b == '=' || b == '[' || b == '.' {
+			n++
+		}
+	}
+	return n
 }
 
 // position tells where the TOML is wrong, without repeating its text.

@@ -110,6 +110,21 @@ func TestParseManifestLimits(t *testing.T) {
 	}
 }
 
+// The TOML library searches a table's keys one by one, so many of them are refused before it sees them.
+func TestParseManifestIsQuick(t *testing.T) {
+	for name, line := range map[string]string{"keys": "k%d=1\n", "tables": "[k%d]\n", "parts": "z.k%d=1\n", "depth": "z" + strings.Repeat(".a", maxMarks) + "=%d\n"} {
+		var text strings.Builder
+		text.WriteString(demoManifest + "[x]\n")
+		for i := range maxMarks {
+			if text.Len() < 1<<20 {
+				fmt.Fprintf(&text, line, i)
+			}
+		}
+		_, err := ParseManifest([]byte(text.String()))
+		t.Run(name, func(t *testing.T) { wantCode(t, err, ManifestInvalid, "tables and keys") })
+	}
+}
+
 // An error repeats the publisher's text quoted and clipped.
 func TestErrorsAreClipped(t *testing.T) {
 	_, err := ParseManifest([]byte(demoManifest + "[dependencies]\n\"" + strings.Repeat("é\\u001b", 1000) + "\" = \"1\"\n"))

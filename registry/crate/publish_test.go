@@ -222,3 +222,27 @@ func TestUploadKeep(t *testing.T) {
 		t.Errorf("folder holds %v (%v); want the kept crate alone", entries, err)
 	}
 }
+
+// What is sent in a few bytes must not take a hundred times as many here.
+func TestParseMetadataBoundsDependencies(t *testing.T) {
+	one := `{"name":"a","version_req":"1"}`
+	some := func(n int, one string) []byte {
+		return []byte(`{"name":"demo","vers":"1.0.0","deps":[` + strings.TrimSuffix(strings.Repeat(one+",", n), ",") + `]}`)
+	}
+	if m, err := ParseMetadata(some(maxDependencies, one)); err != nil || len(m.Dependencies) != maxDependencies {
+		t.Errorf("%d dependencies: %v", maxDependencies, err)
+	}
+	_, err := ParseMetadata(some(maxDependencies+1, one))
+	wantCode(t, err, PublishMalformed, "dependencies")
+	many := some(MaxMetadata/4, "{}")
+	result := testing.Benchmark(func(b *testing.B) {
+		b.ReportAllocs()
+		for range b.N {
+			_, err = ParseMetadata(many)
+		}
+	})
+	wantCode(t, err, PublishMalformed, "dependencies")
+	if used := result.AllocedBytesPerOp(); used > 4*int64(len(many)) {
+		t.Errorf("%d bytes of metadata took %d in memory", len(many), used)
+	}
+}

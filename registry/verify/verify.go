@@ -90,9 +90,13 @@ func (m *Middleware) refuse(w http.ResponseWriter, r *http.Request, err error) {
 			refusal = better
 		}
 	}
-	if refusal.Status >= http.StatusInternalServerError {
+	switch {
+	case refusal.Status >= http.StatusInternalServerError:
 		log.ErrorContext(r.Context(), "judging a token failed", "method", r.Method, "path", r.URL.Path, "error", err)
-	} else {
+	case refusal.Status == http.StatusUnauthorized && r.Method == http.MethodGet:
+		// So cargo asks, once in each run, whether reading needs a token.
+		log.DebugContext(r.Context(), "token missing", "method", r.Method, "path", r.URL.Path)
+	default:
 		log.InfoContext(r.Context(), "token refused", "method", r.Method, "path", r.URL.Path, "code", refusal.Code)
 	}
 	if refusal.Status == http.StatusUnauthorized && m.LoginURL != "" {

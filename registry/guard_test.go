@@ -41,6 +41,51 @@ func TestPanicIsAnswered(t *testing.T) {
 	}
 }
 
+// A connection is what a writer with deadlines stands for.
+type connection struct {
+	*httptest.ResponseRecorder
+	read, write time.Time
+}
+
+func (c *connection) SetReadDeadline(t time.Time) error  { c.read = t; return nil }
+func (c *connection) SetWriteDeadline(t time.Time) error { c.write = t; return nil }
+
+// Whoever has shown no token holds a connection for a minute, whatever address he names and length he announces.
+func TestDeadlines(t *testing.T) {
+	for _, test := range []struct {
+		method, path string
+		body         io.Reader
+		limit        time.Duration
+	}{
+		{"GET", "/index/config.json", nil, shortRequest},
+		{"PUT", "/api/v1/crates/new", strings.NewReader("x"), shortRequest},
+		{"POST", "/nowhere/crates/new", strings.NewReader("x"), shortRequest},
+		{"GET", "/api/v1/crates/a/1.0.0/download", strings.NewReader("x"), shortRequest},
+		{"GET", "/api/v1/crates/a/1.0.0/download", http.NoBody, longRequest},
+	} {
+		s := &Server{log: slog.New(slog.DiscardHandler)}
+		c := &connection{ResponseRecorder: httptest.NewRecorder()}
+		before := time.Now()
+		s.guarded(http.NotFoundHandler()).ServeHTTP(c, httptest.NewRequest(test.method, test.path, test.body))
+		for _, deadline := range []time.Time{c.read, c.write} {
+			if deadline.Before(before.Add(test.limit)) || deadline.After(time.Now().Add(test.limit)) {
+				t.Errorf("%s %s may last %v, want %v", test.method, test.path, deadline.Sub(before), test.limit)
+			}
+		}
+	}
+	s := &Server{}
+	s.config.MaxCrate = 1 << 20
+	c := &connection{ResponseRecorder: httptest.NewRecorder()}
+	before := time.Now()
+	upload := s.uploadBody(c, httptest.NewRequest("PUT", "/api/v1/crates/new", strings.NewReader("x")))
+	if _, err := upload.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if c.write.Before(before.Add(longRequest)) || c.read.After(time.Now().Add(shortRequest)) {
+		t.Errorf("an upload may last %v, and %v without a byte", c.write.Sub(before), c.read.Sub(before))
+	}
+}
+
 func TestInternalErrorsStayInside(t *testing.T) {
 	var log strings.Builder
 	s := &Server{log: slog.New(slog.NewTextHandler(&log, nil))}

@@ -62,7 +62,9 @@ func (s *Server) publish(w http.ResponseWriter, r *http.Request) error {
 // uploadBody is the request's body with a limit of size, and of time without a byte.
 func (s *Server) uploadBody(w http.ResponseWriter, r *http.Request) *uploadReader {
 	limited := http.MaxBytesReader(w, r.Body, s.config.MaxCrate+crate.MaxMetadata+8)
-	return &uploadReader{body: limited.Read, control: http.NewResponseController(w), end: time.Now().Add(longRequest)}
+	u := &uploadReader{body: limited.Read, control: http.NewResponseController(w), end: time.Now().Add(longRequest)}
+	_ = u.control.SetWriteDeadline(u.end.Add(shortRequest)) // the answer comes after the upload
+	return u
 }
 
 // uploadReader lets a slow upload go on as long as something arrives, up to longRequest.

@@ -114,7 +114,9 @@ const (
 func (s *Server) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		limit := shortRequest
-		if strings.HasSuffix(r.URL.Path, "/crates/new") || strings.HasSuffix(r.URL.Path, "/download") {
+		// A download has nothing to send: net/http waits for an announced body before it answers. An upload gets its time once
+		// its token is good.
+		if strings.HasSuffix(r.URL.Path, "/download") && r.Body == http.NoBody {
 			limit = longRequest
 		}
 		control := http.NewResponseController(w)

@@ -183,6 +183,18 @@ func TestReplayedMutations(t *testing.T) {
 	}
 }
 
+func TestAClockSetBackRevivesNoToken(t *testing.T) {
+	s := newScene(t)
+	text := s.mint(s.key, s.next.request())
+	s.want(s.ask("PUT", "/api/v1/crates/new", text, s.next.body), 200, "")
+	s.clock.pass(30 * time.Minute)
+	if err := s.server.Tidy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.clock.pass(-30 * time.Minute)
+	s.want(s.ask("PUT", "/api/v1/crates/new", text, s.next.body), 403, "token-replayed")
+}
+
 func TestATokenIsSpentWhateverComesOfIt(t *testing.T) {
 	s := newScene(t)
 	text := s.mint(s.key, s.next.request())

@@ -150,8 +150,12 @@ func (s *Server) Index() string { return s.index }
 // URL is what the world calls the registry, without a slash at the end.
 func (s *Server) URL() string { return s.base }
 
-// Tidy forgets spent tokens and challenges that have expired. It is to be called every few minutes.
-func (s *Server) Tidy(ctx context.Context) error { return s.storage.Prune(ctx, s.now()) }
+// keepSpent is how long what was spent is remembered beyond its end: a clock that is set back makes tokens
+// fresh again, and a request can wait for the database between the two judgements of its token.
+const keepSpent = time.Hour
+
+// Tidy forgets tokens and challenges that were spent and have expired an hour ago. It is to be called every few minutes.
+func (s *Server) Tidy(ctx context.Context) error { return s.storage.Prune(ctx, s.now().Add(-keepSpent)) }
 
 // ServeHTTP answers one request. A panic in it is logged and answered with 500.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }

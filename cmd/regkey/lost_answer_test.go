@@ -35,7 +35,7 @@ func startUnreliable(t *testing.T, data string) *unreliable {
 	}
 	front := "http://" + listener.Addr().String()
 	behind := freeAddress(t)
-	cmd := exec.Command(filepath.Join(siblingsDir, "regkey-registry"), "serve", "--listen", behind, "--data", data, "--url", front)
+	cmd := exec.Command(filepath.Join(programs, "regkey-registry"), "serve", "--listen", behind, "--data", data, "--url", front)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +102,7 @@ func (u user) run(stdin string, args ...string) (stdout string, code int) {
 func TestLostAnswersAreCompleted(t *testing.T) {
 	data, dir := t.TempDir(), t.TempDir()
 	registry := startUnreliable(t, data)
-	invite := exec.Command(filepath.Join(siblingsDir, "regkey-registry"), "invite", "--data", data, "team")
+	invite := exec.Command(filepath.Join(programs, "regkey-registry"), "invite", "--data", data, "team")
 	code, err := invite.Output()
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/charmbracelet/bubbles/key"
+	tea "github.com/charmbracelet/bubbletea"
 	"github.com/charmbracelet/huh"
 	"golang.org/x/term"
 
@@ -24,7 +25,9 @@ func (a *app) ask(ctx context.Context, field huh.Field) error {
 	keymap := huh.NewDefaultKeyMap()
 	keymap.Quit = key.NewBinding(key.WithKeys("ctrl+c", "esc"))
 	input := &watchedInput{file: a.stdin}
-	form := huh.NewForm(huh.NewGroup(field)).WithKeyMap(keymap).WithShowHelp(false).WithOutput(a.stderr)
+	form := huh.NewForm(huh.NewGroup(field)).WithKeyMap(keymap).WithShowHelp(false).
+		// Signals end ctx. Bubbletea's own handler of them can block its end, and takes SIGTERM for an answer.
+		WithProgramOptions(tea.WithoutSignalHandler()).WithOutput(a.stderr)
 	if !a.plain() {
 		return answer(ctx, form.WithInput(a.stdin).RunWithContext(ctx))
 	}
@@ -56,7 +59,7 @@ func (a *app) askPlain(ctx context.Context, form *huh.Form, input *watchedInput)
 }
 
 func answer(ctx context.Context, err error) error {
-	if errors.Is(err, huh.ErrUserAborted) || err != nil && ctx.Err() != nil {
+	if errors.Is(err, huh.ErrUserAborted) || ctx.Err() != nil {
 		return errCancelled
 	}
 	if err != nil {

@@ -109,6 +109,13 @@ func (s *session) typed(text string) {
 	}
 }
 
+func (s *session) signal(signal unix.Signal) {
+	s.t.Helper()
+	if err := s.cmd.Process.Signal(signal); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 // exit waits for the end and returns the exit code.
 func (s *session) exit() int {
 	s.t.Helper()
@@ -184,7 +191,7 @@ func TestCancel(t *testing.T) {
 		name, term string
 		args       []string
 		question   string
-		keys       string // empty: the signal
+		keys       string // empty: SIGINT; "TERM": SIGTERM
 	}{
 		{"ctrl-c", "xterm", []string{"init", "--no-passphrase"}, name, "\x03"},
 		{"esc", "xterm", []string{"init", "--no-passphrase"}, name, "\x1b"},
@@ -195,14 +202,19 @@ func TestCancel(t *testing.T) {
 		{"ctrl-c at a passphrase line by line", "dumb", []string{"init", "desk"}, passphrase, "\x03"},
 		{"ctrl-d at a passphrase line by line", "dumb", []string{"init", "desk"}, passphrase, "\x04"},
 		{"signal line by line", "dumb", []string{"init", "desk"}, passphrase, ""},
+		{"termination", "xterm", []string{"init", "--no-passphrase"}, name, "TERM"},
+		{"termination line by line", "dumb", []string{"init", "--no-passphrase"}, name, "TERM"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := onTerminal(t, test.term, test.args...)
 			s.expect(test.question)
-			if test.keys != "" {
+			switch test.keys {
+			case "":
+				s.signal(unix.SIGINT)
+			case "TERM":
+				s.signal(unix.SIGTERM)
+			default:
 				s.typed(test.keys)
-			} else if err := s.cmd.Process.Signal(os.Interrupt); err != nil {
-				t.Fatal(err)
 			}
 			if code := s.exit(); code != exitCancelled {
 				t.Errorf("exit code %d: %q", code, s.shown())

@@ -21,32 +21,28 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-func TestMain(m *testing.M) {
-	testscript.Main(siblings{m}, map[string]func(){"regkey": main})
-}
+// programs is the folder with the three programs, as they are installed: side by side. They are built
+// without the race detector, under which a passphrase takes ten times as long.
+var programs string
 
-// siblings builds the other two programs before the tests run, and puts them on PATH.
-type siblings struct{ m *testing.M }
+func TestMain(m *testing.M) { os.Exit(withPrograms(m)) }
 
-func (s siblings) Run() int {
-	dir, err := os.MkdirTemp("", "regkey-siblings")
+func withPrograms(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "regkey-programs")
 	if err != nil {
 		panic(err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	build := exec.Command("go", "build", "-o", dir+string(filepath.Separator),
-		"github.com/cargo-regkey/regkey/cmd/regkey-registry", "github.com/cargo-regkey/regkey/cmd/cargo-credential-regkey")
+	build := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "github.com/cargo-regkey/regkey/cmd/...")
 	if out, err := build.CombinedOutput(); err != nil {
-		panic(fmt.Sprintf("building the other programs: %v\n%s", err, out))
+		panic(fmt.Sprintf("building the programs: %v\n%s", err, out))
 	}
-	siblingsDir = dir
+	programs = dir
 	if err := os.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH")); err != nil {
 		panic(err)
 	}
-	return s.m.Run()
+	return m.Run()
 }
-
-var siblingsDir string
 
 func TestScripts(t *testing.T) {
 	scripts, err := filepath.Glob("testdata/script/*.txtar")
@@ -56,12 +52,12 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
-		Deadline:            time.Now().Add(2 * time.Minute), // a question that nobody answers must not hang the tests
+		Deadline:            time.Now().Add(5 * time.Minute), // a question that nobody answers must not hang the tests
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("REGKEY_HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("CARGO_HOME", filepath.Join(e.WorkDir, "cargo"))
 			e.Setenv("DATA", filepath.Join(e.WorkDir, "data"))
-			e.Setenv("PROVIDER", filepath.Join(siblingsDir, "cargo-credential-regkey"))
+			e.Setenv("PROVIDER", filepath.Join(programs, "cargo-credential-regkey"))
 			e.Setenv("TERM", "dumb")
 			return nil
 		},
@@ -103,7 +99,7 @@ func startRegistry(ts *testscript.TestScript, _ bool, args []string) {
 		stop.(func())()
 		return
 	}
-	cmd := exec.Command(filepath.Join(siblingsDir, "regkey-registry"), append([]string{"serve", "--data", ts.Getenv("DATA"), "--listen", or(ts.Getenv("LISTEN"), "127.0.0.1:0")}, args...)...)
+	cmd := exec.Command(filepath.Join(programs, "regkey-registry"), append([]string{"serve", "--data", ts.Getenv("DATA"), "--listen", or(ts.Getenv("LISTEN"), "127.0.0.1:0")}, args...)...)
 	out, err := cmd.StdoutPipe()
 	ts.Check(err)
 	ts.Check(cmd.Start())
@@ -146,7 +142,7 @@ func or(a, b string) string {
 
 // code ACCOUNT FILE has the operator make an invite code.
 func inviteCode(ts *testscript.TestScript, _ bool, args []string) {
-	cmd := exec.Command(filepath.Join(siblingsDir, "regkey-registry"), "invite", "--data", ts.Getenv("DATA"), args[0])
+	cmd := exec.Command(filepath.Join(programs, "regkey-registry"), "invite", "--data", ts.Getenv("DATA"), args[0])
 	out, err := cmd.Output()
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), out, 0o600))

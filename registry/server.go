@@ -155,7 +155,9 @@ func (s *Server) URL() string { return s.base }
 const keepSpent = time.Hour
 
 // Tidy forgets tokens and challenges that were spent and have expired an hour ago. It is to be called every few minutes.
-func (s *Server) Tidy(ctx context.Context) error { return s.storage.Prune(ctx, s.now().Add(-keepSpent)) }
+func (s *Server) Tidy(ctx context.Context) error {
+	return s.storage.Prune(ctx, s.now().Add(-keepSpent))
+}
 
 // ServeHTTP answers one request. A panic in it is logged and answered with 500.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }

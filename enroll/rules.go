@@ -254,6 +254,10 @@ func (s Standing) checkSignatures(next *SignedKeyset) error {
 	return nil
 }
 
+// noBootstrap says the same whether there is a code or not: which accounts have one is nobody's business.
+const noBootstrap = "the first keyset of the account is not signed with its invite code: " +
+	"check the code and the account's name, or ask the operator for a new code"
+
 // vouching finds and checks the signature that gives the version its authority. It is zero where
 // the registry's word stands in for it.
 func (s Standing) vouching(next *SignedKeyset, added map[keys.ID]bool) (keys.ID, error) {
@@ -272,11 +276,11 @@ func (s Standing) vouching(next *SignedKeyset, added map[keys.ID]bool) (keys.ID,
 		return keys.ID{}, nil
 	case bootstrapInvite:
 		if err := next.signed.verify(s.Bootstrap.invite); err != nil {
-			return keys.ID{}, broken(CodeBootstrap, "the keyset is not signed with the invite code of this account: check the code, or ask the operator for a new one")
+			return keys.ID{}, broken(CodeBootstrap, noBootstrap)
 		}
 		return s.Bootstrap.invite.ID(), nil
 	}
-	return keys.ID{}, broken(CodeBootstrap, "nothing vouches for the first keyset of the account: ask the operator for an invite code")
+	return keys.ID{}, broken(CodeBootstrap, noBootstrap)
 }
 
 func (s Standing) managing(next *SignedKeyset, added map[keys.ID]bool) (keys.ID, error) {

@@ -59,21 +59,22 @@ func TestEnrolment(t *testing.T) {
 	l.want(l.publish(key, newSample(t, "demo", "0.1.0")), 200, "")
 }
 
-func TestUnknownAccountAnswersAsOneWithoutCode(t *testing.T) {
+func TestUnknownAccountAnswersAsOneWithoutKeyset(t *testing.T) {
 	l := newLab(t)
 	key := generate(t, keys.Ed25519)
-	l.invite("closed")
-	if err := l.operator.Reset(t.Context(), "closed"); err != nil { // voids the code
+	l.invite("invited")
+	l.invite("voided")
+	if err := l.operator.Reset(t.Context(), "voided"); err != nil { // voids the code
 		t.Fatal(err)
 	}
 	var answers []string
-	for _, name := range []string{"closed", "nobody"} {
+	for _, name := range []string{"invited", "voided", "nobody"} {
 		a := &account{lab: l, name: name}
-		first := a.submit(a.draft(manages(key)), 403, "bootstrap-invalid", key)
+		first := a.submit(a.draft(manages(key)), 403, "bootstrap-invalid", key, generate(t, keys.Ed25519))
 		read := l.ask("GET", api+"/accounts/"+name+"/keysets", "", nil)
 		answers = append(answers, strings.ReplaceAll(first.String()+read.String(), name, "NAME"))
 	}
-	if answers[0] != answers[1] {
+	if answers[0] != answers[2] || answers[1] != answers[2] {
 		t.Errorf("the answers differ: %q", answers)
 	}
 }

@@ -253,7 +253,7 @@ func (w *world) step(t *testing.T, did map[string]int) {
 
 func TestModel(t *testing.T) {
 	t.Parallel()
-	steps := 4000
+	steps := 3000
 	if testing.Short() {
 		steps = 1000
 	}

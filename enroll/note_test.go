@@ -50,10 +50,12 @@ func other(key keys.PublicKey) note.Verifier {
 	v.signature = func(message, signature []byte) bool { return ed25519.Verify(key.Bytes(), message, signature) }
 	if key.Algorithm() == keys.P384 {
 		x, y := elliptic.UnmarshalCompressed(elliptic.P384(), key.Bytes())
+		point := slices.Concat([]byte{4}, x.FillBytes(make([]byte, 48)), y.FillBytes(make([]byte, 48)))
 		v.signature = func(message, signature []byte) bool {
+			public, err := ecdsa.ParseUncompressedPublicKey(elliptic.P384(), point)
 			digest := sha512.Sum384(message)
 			r, s := new(big.Int).SetBytes(signature[:48]), new(big.Int).SetBytes(signature[48:])
-			return ecdsa.Verify(&ecdsa.PublicKey{Curve: elliptic.P384(), X: x, Y: y}, digest[:], r, s)
+			return err == nil && ecdsa.Verify(public, digest[:], r, s)
 		}
 	}
 	return v
@@ -126,7 +128,7 @@ func mangle(t *testing.T, data, values []byte, accept func([]byte) error) {
 	if err := accept(data); err != nil {
 		t.Fatalf("unchanged: %v", err)
 	}
-	some := []byte("\x00\n\r \"+,-/019=AZaz\x7f\x80\xe2\xff")
+	some := []byte("\x00\n =A9\xe2\xff")
 	tried := 0
 	try := func(what string, i int, changed []byte) {
 		tried++
@@ -148,7 +150,7 @@ func mangle(t *testing.T, data, values []byte, accept func([]byte) error) {
 		try("truncation", i, data[:i])
 	}
 	for i := range len(data) + 1 {
-		for _, c := range []byte("\x00\n =A9\x80") {
+		for _, c := range []byte("\n A=") {
 			try("insertion", i, slices.Insert(slices.Clone(data), i, c))
 		}
 	}

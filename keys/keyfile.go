@@ -25,7 +25,7 @@ const (
 // write it (not on Windows, which has no such bits). Errors wrap [ErrNoPassphrase], [ErrWrongPassphrase],
 // what ask or ctx said, or [fs.ErrNotExist]; none repeats the file's content.
 func OpenKeyFile(ctx context.Context, path string, ask PassphraseFunc) (*SoftwareKey, error) {
-	data, err := readKeyFile(path)
+	data, err := readKeyFile(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("reading key file %q: %w", path, err)
 	}
@@ -38,9 +38,10 @@ func OpenKeyFile(ctx context.Context, path string, ask PassphraseFunc) (*Softwar
 
 // PassphraseFromFile is the content of the file path without the one line break that may end it.
 // An empty passphrase and a file of more than 4 KiB are errors. The file's mode is not
-// judged, unlike a key's: container platforms mount such files readable by everyone inside.
-func PassphraseFromFile(path string) (Secret, error) {
-	text, err := readLimited(path, maxPassphraseSize, nil)
+// judged, unlike a key's: container platforms mount such files readable by everyone inside. It may be a pipe, and
+// is given up when ctx ends.
+func PassphraseFromFile(ctx context.Context, path string) (Secret, error) {
+	text, err := readLimited(ctx, path, maxPassphraseSize, nil)
 	if err != nil {
 		return Secret{}, fmt.Errorf("reading passphrase file %q: %w", path, err)
 	}
@@ -51,13 +52,32 @@ func PassphraseFromFile(path string) (Secret, error) {
 	return passphrase, nil
 }
 
-func readKeyFile(path string) (Secret, error) {
-	data, err := readLimited(path, maxKeyFileSize, checkPrivate)
+func readKeyFile(ctx context.Context, path string) (Secret, error) {
+	data, err := readLimited(ctx, path, maxKeyFileSize, checkPrivate)
 	return NewSecret(data), err
 }
 
-// readLimited reads a whole file that check, if there is one, finds no fault with.
-func readLimited(path string, limit int64, check func(fs.FileInfo) error) ([]byte, error) {
+// readLimited reads a whole file that check, if there is one, finds no fault with. What waits for ever, as opening a pipe does until
+// somebody writes to it, is left behind when ctx ends.
+func readLimited(ctx context.Context, path string, limit int64, check func(fs.FileInfo) error) ([]byte, error) {
+	type result struct {
+		data []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		data, err := readWhole(path, limit, check)
+		done <- result{data, err}
+	}()
+	select {
+	case r := <-done:
+		return r.data, r.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for its content: %w", ctx.Err())
+	}
+}
+
+func readWhole(path string, limit int64, check func(fs.FileInfo) error) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, reason(err)

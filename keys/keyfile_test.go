@@ -250,20 +250,20 @@ func TestPassphraseFromFile(t *testing.T) {
 		strings.Repeat("p", 4<<10): strings.Repeat("p", 4<<10),
 	} {
 		write(t, path, file, 0o644)
-		if got, err := keys.PassphraseFromFile(path); err != nil || string(got.Reveal()) != want {
+		if got, err := keys.PassphraseFromFile(t.Context(), path); err != nil || string(got.Reveal()) != want {
 			t.Errorf("%.20q: %q, %v", file, got.Reveal(), err)
 		}
 	}
 	for _, file := range []string{"", "\n", "\r\n", strings.Repeat("secret", 1000)} {
 		write(t, path, file, 0o600)
-		if got, err := keys.PassphraseFromFile(path); err == nil || strings.Contains(err.Error(), "secretsecret") || !got.IsZero() {
+		if got, err := keys.PassphraseFromFile(t.Context(), path); err == nil || strings.Contains(err.Error(), "secretsecret") || !got.IsZero() {
 			t.Errorf("%.20q: %v", file, err)
 		}
 	}
-	if _, err := keys.PassphraseFromFile(path + ".none"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := keys.PassphraseFromFile(t.Context(), path+".none"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
-	if _, err := keys.PassphraseFromFile(t.TempDir()); err == nil {
+	if _, err := keys.PassphraseFromFile(t.Context(), t.TempDir()); err == nil {
 		t.Error("a folder has a passphrase")
 	}
 }

@@ -29,7 +29,7 @@ func (s *Store) lookup(name string) (record Record, lost bool, err error) {
 		return Record{}, false, err
 	}
 	path := s.file(name, recordExt)
-	text, err := readLimited(path, maxKeyFileSize, nil)
+	text, err := readLimited(context.Background(), path, maxKeyFileSize, nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		record, err = s.recordFromSecret(name)
 		return record, true, err
@@ -90,7 +90,7 @@ func (s *Store) unlock(ctx context.Context, name string, ask PassphraseFunc) (*S
 		return nil, err
 	}
 	path := s.secretPath(record)
-	data, err := readKeyFile(path)
+	data, err := readKeyFile(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("reading %q: %w", path, err)
 	}

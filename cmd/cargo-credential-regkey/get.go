@@ -74,7 +74,7 @@ func (p *provider) unlock(ctx context.Context, id *identity, r cargo.ProviderReq
 	typed := false
 	ask := func(ctx context.Context, _ keys.Record) (keys.Secret, error) {
 		if file := p.getenv(envPassphraseFile); file != "" {
-			passphrase, err := keys.PassphraseFromFile(file)
+			passphrase, err := keys.PassphraseFromFile(ctx, file)
 			if err != nil {
 				err = refuse(err, "%s cannot be read", envPassphraseFile)
 			}
@@ -105,7 +105,7 @@ func unlockFailure(err error, id *identity, typed bool, limit time.Duration) err
 		return refuse(err, "%s needs a passphrase and there is no terminal to ask on: set %s to a file that holds it", id.key, envPassphraseFile)
 	case errors.Is(err, errCancelled):
 		return refuse(nil, "nothing was signed: the passphrase of %s was not given", id.key)
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded) && typed:
 		return refuse(nil, "nothing was signed: nobody typed the passphrase of %s within %v", id.key, limit)
 	case errors.Is(err, keys.ErrNoPassphrase):
 		return refuse(nil, "nothing was signed: the passphrase of %s was empty", id.key)

@@ -38,6 +38,20 @@ func TestQuestionsEnd(t *testing.T) {
 	}
 }
 
+// A key file that is a pipe which nobody writes to is not waited for by a person.
+func TestWaitingForAFileEnds(t *testing.T) {
+	id := &identity{registry: "lab", key: `key "laptop"`, open: func(ctx context.Context, _ keys.PassphraseFunc) (*keys.SoftwareKey, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+	ctx, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	_, err := (&provider{}).unlock(ctx, id, cargo.ProviderRequest{Operation: "publish"}, mutationLimit)
+	if told, ok := errors.AsType[*cargo.ProviderError](err); !ok || told.Message != `key "laptop", which signs for lab, cannot be opened` {
+		t.Errorf("failure is %v", err)
+	}
+}
+
 // Cargo holds a lock while it waits for a read token.
 func TestLimitsOfOperations(t *testing.T) {
 	for operation, limit := range map[string]time.Duration{

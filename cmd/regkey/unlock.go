@@ -42,7 +42,7 @@ func (a *app) unlock(ctx context.Context, store *keys.Store, name string) (*keys
 // passphrase is the content of the file that the environment names, at the first try; then what a person types.
 func (a *app) passphrase(ctx context.Context, about keys.Record, try int) (keys.Secret, error) {
 	if file := a.getenv(envPassphraseFile); file != "" && try == 1 {
-		return keys.PassphraseFromFile(file)
+		return keys.PassphraseFromFile(ctx, file)
 	}
 	if !a.terminal {
 		return keys.Secret{}, nil // which ends in ErrNoPassphrase
@@ -53,7 +53,7 @@ func (a *app) passphrase(ctx context.Context, about keys.Record, try int) (keys.
 // newPassphrase is for a key that is to be made: from the file that the environment names, or typed twice.
 func (a *app) newPassphrase(ctx context.Context, name string) (keys.Secret, error) {
 	if file := a.getenv(envPassphraseFile); file != "" {
-		return keys.PassphraseFromFile(file)
+		return keys.PassphraseFromFile(ctx, file)
 	}
 	if !a.terminal {
 		return keys.Secret{}, advised(&missingError{what: "a passphrase for the new key"},

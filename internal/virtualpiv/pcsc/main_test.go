@@ -1,6 +1,6 @@
-// One daemon for the whole test process, because the library reads the socket's path once.
-
 //go:build cgo && linux
+
+// One daemon for the whole test process, because the library reads the socket's path once.
 
 package pcsc_test
 

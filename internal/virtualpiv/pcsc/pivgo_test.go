@@ -1,6 +1,6 @@
-// Unmodified piv-go, through the real libpcsclite, on the virtual token: what users do.
-
 //go:build cgo && linux
+
+// Unmodified piv-go, through the real libpcsclite, on the virtual token: what users do.
 
 package pcsc_test
 

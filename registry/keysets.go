@@ -117,7 +117,11 @@ func (s *Server) submitKeyset(w http.ResponseWriter, r *http.Request) error {
 // followKeyset judges next against what stands and saves it. It reports whether next stood already.
 func (s *Server) followKeyset(ctx context.Context, tx *storage.Tx, name string, next *enroll.SignedKeyset) (stands bool, err error) {
 	account, err := tx.Account(ctx, name)
-	if errors.Is(err, storage.ErrNotFound) {
+	unknown := errors.Is(err, storage.ErrNotFound)
+	if err == nil && s.config.AuthRequired {
+		unknown, err = fromStranger(ctx, tx, name, next)
+	}
+	if unknown {
 		// The same words as for an account without a code: nobody learns which names exist.
 		return false, enroll.Standing{Indexes: s.indexes, Account: name, Now: s.now()}.Accept(next)
 	}
@@ -129,7 +133,12 @@ func (s *Server) followKeyset(ctx context.Context, tx *storage.Tx, name string, 
 		return false, err
 	}
 	if p := standing.Previous; p != nil && next.Version <= p.Version && next.Account == name {
-		if string(next.Text) == string(p.Text) {
+		// A client whose answer got lost may send a version again after others have built on it.
+		stored, err := readKeyset(ctx, tx, name, next.Version)
+		if err != nil {
+			return false, err
+		}
+		if string(next.Text) == string(stored.Text) {
 			return true, nil
 		}
 		return false, s.conflict(ctx, tx, standing, next)
@@ -146,6 +155,25 @@ func (s *Server) followKeyset(ctx context.Context, tx *storage.Tx, name string, 
 		}
 	}
 	return false, s.saveKeyset(ctx, tx, account, next)
+}
+
+// fromStranger reports whether next is signed neither with the account's open code nor by a key that the account has or had. The first
+// signature that claims to be by one decides, so that a stranger costs one check.
+func fromStranger(ctx context.Context, tx *storage.Tx, account string, next *enroll.SignedKeyset) (bool, error) {
+	for _, id := range next.Signers() {
+		key, err := tx.Key(ctx, id.String())
+		if err == nil && key.Account == account {
+			return !next.SignedBy(key.Public), nil
+		}
+		if err != nil && !errors.Is(err, storage.ErrNotFound) {
+			return false, err
+		}
+	}
+	invite, err := tx.Invite(ctx, account)
+	if errors.Is(err, storage.ErrNotFound) {
+		return true, nil
+	}
+	return !next.SignedBy(invite.Public), err
 }
 
 // standing is what the registry knows when it judges the account's next keyset.
@@ -275,15 +303,17 @@ func (s *Server) serveKeysets(w http.ResponseWriter, r *http.Request) error {
 
 // serveLatestKeyset gives the keyset that stands, with every revocation of the account's keys.
 func (s *Server) serveLatestKeyset(w http.ResponseWriter, r *http.Request) error {
+	// Revocations first: a managing key that comes in meanwhile may sign one, which a client can only
+	// verify with the keyset that lists the key.
+	revoked, err := s.storage.Revocations(r.Context(), r.PathValue("account"))
+	if err != nil {
+		return err
+	}
 	account, err := s.shownAccount(r)
 	if err != nil {
 		return err
 	}
 	note, err := s.storage.Keyset(r.Context(), account.Name, account.Version)
-	if err != nil {
-		return err
-	}
-	revoked, err := s.storage.Revocations(r.Context(), account.Name)
 	if err != nil {
 		return err
 	}

@@ -207,19 +207,6 @@ func TestKeyInUse(t *testing.T) {
 	}
 }
 
-func TestConflictIsNotShownToStrangers(t *testing.T) {
-	l := newLab(t, func(c *registry.Config) { c.AuthRequired = true })
-	key, stranger := generate(t, keys.Ed25519), generate(t, keys.Ed25519)
-	team := l.enrol("team", key)
-	first := team.standing
-	team.submit(team.draft(manages(key)), 201, "", key)
-	l.clock.pass(time.Second)
-	rival := team.draft(manages(stranger))
-	rival.Version, rival.Previous = 2, first.Hash()
-	team.submit(rival, 403, "keyset-unmanaged", stranger)
-	team.submit(rival, 409, "keyset-conflict", stranger, key)
-}
-
 func TestClosedAccount(t *testing.T) {
 	l := newLab(t)
 	key := generate(t, keys.Ed25519)

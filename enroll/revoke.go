@@ -106,6 +106,9 @@ func (p *RevokePlan) choose() error {
 	if p.signer == "" {
 		p.signer = p.Name
 	}
+	if p.heir == "" {
+		p.heir = p.publisher(revoked)
+	}
 	if p.next != "" && !listed && slices.Contains(p.base.Revoked, p.Key) {
 		p.next = ""
 	}
@@ -114,6 +117,19 @@ func (p *RevokePlan) choose() error {
 		return fmt.Errorf("revoking %v: neither that key nor one that manages the account %s is on this machine: %w", p.Key, p.Account, ErrNotTrusted)
 	}
 	return nil
+}
+
+// publisher names a key of this machine that may still publish; "" if there is none.
+func (p *RevokePlan) publisher(revoked []keys.ID) string {
+	records, _ := p.l.Keys.List() // a record that can't be read is no candidate
+	for _, record := range records {
+		id := record.Public.ID()
+		e, listed := p.base.Entry(id)
+		if listed && id != p.Key && e.Can.Has(Publish) && e.Alive(p.l.now()) && !slices.Contains(revoked, id) {
+			return record.Name
+		}
+	}
+	return ""
 }
 
 // Run carries the plan out.

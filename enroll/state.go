@@ -60,6 +60,20 @@ func OpenState(home, index string) *State {
 // folder is the last element of the folder's path.
 func (s *State) folder() string { return filepath.Base(s.dir) }
 
+// SetAside moves the folder out of the way, to former/ in the home folder, so that an enrolment can begin anew; nothing
+// is deleted. It is for the user who knows that the registry's operator has reset the account.
+func (s *State) SetAside(now time.Time) error {
+	home := filepath.Dir(filepath.Dir(s.dir))
+	if err := atomicfile.MkdirAll(filepath.Join(home, "former"), 0o700); err != nil {
+		return err
+	}
+	target := filepath.Join(home, "former", filepath.Base(s.dir)+"-"+now.UTC().Format("20060102T150405.000Z"))
+	if err := os.Rename(s.dir, target); err != nil {
+		return fmt.Errorf("setting the old keyset aside: %w", err)
+	}
+	return nil
+}
+
 const maxStateFile = 1 << 20
 
 // LookupEnrolment reads the enrolment at the registry with that index URL; the error wraps

@@ -135,6 +135,25 @@ func TestNetwork(t *testing.T) {
 	}
 }
 
+func TestClientBehindProxy(t *testing.T) {
+	for _, c := range []struct{ peer, forwarded, want string }{
+		{"192.0.2.1:80", "", "192.0.2.1:80"},
+		{"192.0.2.1:80", "198.51.100.7", "192.0.2.1:80"}, // a stranger's word
+		{"127.0.0.1:80", "", "127.0.0.1:80"},
+		{"127.0.0.1:80", "198.51.100.7", "198.51.100.7"},
+		{"[::1]:80", "203.0.113.9, 198.51.100.7", "198.51.100.7"}, // what the proxy itself added
+	} {
+		request := httptest.NewRequest("POST", "/", nil)
+		request.RemoteAddr = c.peer
+		if c.forwarded != "" {
+			request.Header.Set("X-Forwarded-For", c.forwarded)
+		}
+		if got := client(request); got != c.want {
+			t.Errorf("%s for %q is counted as %s, want %s", c.peer, c.forwarded, got, c.want)
+		}
+	}
+}
+
 func TestCountedLetsGoodRevocationsThrough(t *testing.T) {
 	s := &Server{failures: newFailureLimit(), now: func() time.Time { return noon }}
 	refused := refuse(http.StatusForbidden, "no", "no")

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -93,22 +94,35 @@ func network(remote string) netip.Prefix {
 	return prefix
 }
 
+// client is the address that a request came from. A proxy on this machine says in X-Forwarded-For whom it speaks
+// for, and adds that as the last entry; what others write there is theirs to make up.
+func client(r *http.Request) string {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	forwarded := r.Header.Values("X-Forwarded-For")
+	if err != nil || !peer.Addr().Unmap().IsLoopback() || len(forwarded) == 0 {
+		return r.RemoteAddr
+	}
+	last := forwarded[len(forwarded)-1]
+	return strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
+}
+
 // counted runs a handler of the key API and counts its refusals. limited says whether an address that has failed too
 // often is turned away first.
 func (s *Server) counted(limited bool, h handlerFunc) handlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
+		from := client(r)
 		if limited {
-			if err := s.failures.check(r.RemoteAddr, s.now()); err != nil {
+			if err := s.failures.check(from, s.now()); err != nil {
 				return err
 			}
 		}
 		err := h(w, r)
 		if e := refusal(err); err != nil && e.Status >= 400 && e.Status < 500 && e.Status != http.StatusConflict {
-			s.failures.fail(r.RemoteAddr, s.now())
+			s.failures.fail(from, s.now())
 			if !limited {
 				// The failure itself was judged in full, as a good revocation must be taken
 				// at any time; one that is not good may learn no more than that.
-				if limit := s.failures.check(r.RemoteAddr, s.now()); limit != nil {
+				if limit := s.failures.check(from, s.now()); limit != nil {
 					return limit
 				}
 			}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/cargo-regkey/regkey/enroll"
 	"github.com/cargo-regkey/regkey/keys"
+	"github.com/cargo-regkey/regkey/registryclient"
 )
 
 type enrollOptions struct {
@@ -25,6 +26,7 @@ type enrollOptions struct {
 	certificate, subject               string
 	codeStdin, manual                  bool
 	leaveCargo, insecure, yes, json    bool
+	afterReset                         bool
 }
 
 func (a *app) enrollCommand() *cli.Command {
@@ -80,6 +82,7 @@ func enrollFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "insecure-http", Usage: "allow plain http to another machine"},
 		&cli.BoolFlag{Name: "manual", Usage: "the registry takes keys on its website only"},
 		&cli.StringFlag{Name: "subject", Usage: "with --manual: the `SUBJECT` that the registry wants in tokens"},
+		&cli.BoolFlag{Name: "after-reset", Usage: "the operator has reset the account: set the old keyset aside and begin anew"},
 		yesFlag(), jsonFlag(),
 	}
 }
@@ -90,6 +93,7 @@ func (a *app) enrollOptions(c *cli.Context) (enrollOptions, error) {
 		with: c.String("with"), crates: list(c.String("crates")), certificate: c.String("revocation-file"),
 		subject: c.String("subject"), codeStdin: c.Bool("code-stdin"), manual: c.Bool("manual"),
 		leaveCargo: c.Bool("no-cargo-config"), insecure: c.Bool("insecure-http"), yes: c.Bool("yes"), json: c.Bool("json"),
+		afterReset: c.Bool("after-reset"),
 	}
 	if err := noArguments(c); err != nil {
 		return o, err
@@ -147,6 +151,12 @@ func (a *app) enroll(ctx context.Context, home string, t target, record keys.Rec
 	if err != nil {
 		return err
 	}
+	if o.afterReset && old != nil && !old.Manual {
+		if err := a.setAside(ctx, life, t, o); err != nil {
+			return err
+		}
+		old = nil
+	}
 	if o.account == "" && (old == nil || old.Manual) && !life.State().Pending() {
 		if o.account, err = a.text(ctx, "Account at "+t.label(), "", "--account", enroll.CheckAccount); err != nil {
 			return err
@@ -170,11 +180,28 @@ func (a *app) enroll(ctx context.Context, home string, t target, record keys.Rec
 		return err
 	}
 	done, err := plan.Run(ctx, code)
+	if refused, ok := errors.AsType[*registryclient.Error](err); ok && refused.Code == "keyset-conflict" && plan.Step == enroll.EnrolFirst {
+		return advised(err, "the account has keys already: enrol this one on a machine that has a key that manages it, or ask the operator to reset the account")
+	}
 	if err != nil {
 		return err
 	}
 	outcome, cargoErr := a.configureCargo(t, o.leaveCargo)
 	return errors.Join(a.reportEnrolment(t, record, done, outcome, o), cargoErr)
+}
+
+// setAside lets a new chain begin where the registry no longer shows the one that this machine has verified.
+func (a *app) setAside(ctx context.Context, life *enroll.Lifecycle, t target, o enrollOptions) error {
+	if _, err := life.Sync(ctx); err == nil {
+		return fmt.Errorf("setting the old keyset aside: %s still shows it, so the account was not reset", t.label())
+	}
+	if !o.yes && !o.codeStdin {
+		a.say("the keyset that this machine has verified at %s would be set aside, and trust begin anew", t.label())
+		if err := a.confirm(ctx, "Has the operator told you that the account was reset?"); err != nil {
+			return err
+		}
+	}
+	return life.State().SetAside(a.now())
 }
 
 // confirmEnrolment shows the index URL before anything is signed.

@@ -83,7 +83,8 @@ func hintTrust(err error) []string {
 	case errors.As(err, &distrust):
 		return []string{
 			"the registry contradicts what this machine has verified before: nothing was signed",
-			"ask its operator, by another way than this registry, whether it was reset or restored from a backup",
+			"ask its operator, by another way than this registry, whether it was restored from a backup, or the account reset",
+			"after a reset, \"regkey enroll --after-reset\" begins anew, with a new code",
 		}
 	case errors.As(err, &rule):
 		lines := []string{"the registry's rules don't allow this change, so it was not sent"}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/cargo-regkey/regkey/enroll"
 	"github.com/cargo-regkey/regkey/keys"
@@ -30,6 +31,9 @@ func (a *app) readToken(ctx context.Context, home, index string) (string, error)
 	e, err := enroll.LookupEnrolment(home, index)
 	if err != nil {
 		return "", err
+	}
+	if e.Key == "" {
+		return "", fmt.Errorf("no key of this machine signs for %s any more", label(e))
 	}
 	key, err := a.unlock(ctx, a.store(home), e.Key)
 	if err != nil {

@@ -25,6 +25,10 @@ func refusal(err error) *verify.Error {
 	if errors.As(err, &rule) {
 		return refuse(http.StatusForbidden, rule.Code, "%s", rule.Detail)
 	}
+	var conflict *conflictError
+	if errors.As(err, &conflict) {
+		return refuse(http.StatusConflict, "keyset-conflict", "%s", conflict.Error())
+	}
 	var bad *crate.Error
 	if errors.As(err, &bad) {
 		status := http.StatusBadRequest

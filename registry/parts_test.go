@@ -89,6 +89,9 @@ func (l *lab) open(change ...func(*registry.Config)) {
 	db := l.db
 	l.t.Cleanup(func() {
 		listening.Close()
+		if bytes.Contains(l.log.Bytes(), []byte("level=ERROR")) {
+			l.t.Errorf("what clients did is logged as the registry's own failure:\n%s", l.log.Bytes())
+		}
 		if err := db.Close(); err != nil {
 			l.t.Error(err)
 		}

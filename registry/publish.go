@@ -16,7 +16,7 @@ import (
 )
 
 // publish receives cargo's body, holds it against the token, judges the crate, and makes it part of the registry. The
-// file is in its place before the row that names it commits.
+// file is in its place before the row that names it commits, and not before it is sure to.
 func (s *Server) publish(w http.ResponseWriter, r *http.Request) error {
 	grant := verify.GrantOf(r.Context())
 	upload, err := crate.Receive(s.storage.Uploads(), s.uploadBody(w, r), r.ContentLength, s.config.MaxCrate)
@@ -43,11 +43,7 @@ func (s *Server) publish(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	place, err := s.storage.PlaceForCrate(upload.Checksum)
-	if err != nil {
-		return err
-	}
-	if err := upload.Keep(place); err != nil {
+	if err := upload.Flush(); err != nil {
 		return err
 	}
 	if err := s.commitRelease(r.Context(), grant, upload, release, string(line)); err != nil {
@@ -136,7 +132,7 @@ func checkOwner(ctx context.Context, in interface {
 	return nil
 }
 
-// commitRelease writes the rows of a release, if its publisher may still do that.
+// commitRelease writes the rows of a release and puts its file in place, if its publisher may still do that.
 func (s *Server) commitRelease(ctx context.Context, grant *token.Grant, upload *crate.Upload, release *crate.Release, line string) error {
 	entry, now := release.Entry, s.now()
 	canonical := crate.CanonicalName(entry.Name)
@@ -167,7 +163,14 @@ func (s *Server) commitRelease(ctx context.Context, grant *token.Grant, upload *
 		if err := tx.TokenDone(ctx, grant.ReplayKey, entry.Name+" "+entry.Version+" was published"); err != nil {
 			return err
 		}
-		return refreshCrate(ctx, tx, canonical, release.Manifest.Description, now)
+		if err := refreshCrate(ctx, tx, canonical, release.Manifest.Description, now); err != nil {
+			return err
+		}
+		place, err := s.storage.PlaceForCrate(upload.Checksum)
+		if err != nil {
+			return err
+		}
+		return upload.Keep(place)
 	})
 }
 

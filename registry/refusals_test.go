@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/big"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -310,6 +311,9 @@ func TestKeyStateIsJudgedAgainAtCommit(t *testing.T) {
 			}
 			if lines := bytes.Count(s.ask("GET", "/index/de/mo/demo", "", nil).body, []byte("\n")); lines != 1 {
 				t.Errorf("the index has %d lines", lines)
+			}
+			if files, err := filepath.Glob(filepath.Join(s.dir, "*", "*", "*.crate")); err != nil || len(files) != 1 {
+				t.Errorf("of one crate that was taken there are the files %q", files)
 			}
 		})
 	}

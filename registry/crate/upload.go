@@ -19,6 +19,14 @@ type Upload struct {
 	Metadata *Metadata
 }
 
+// Flush writes the file to its disk, so that a later Keep takes no time.
+func (u *Upload) Flush() error {
+	if err := syncFile(u.Path); err != nil {
+		return fmt.Errorf("flushing crate: %w", err)
+	}
+	return nil
+}
+
 // Keep makes the crate durable at final: fsync of the file, rename, fsync of its folder, which
 // must exist already on the same file system. A file at final is replaced, so final should name
 // the content ([Upload.Checksum]): of two racing publishes of a version each keeps its own file,

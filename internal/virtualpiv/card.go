@@ -118,8 +118,13 @@ func (c *Card) factory() {
 }
 
 // ATR is what the card answers to a reset: that of a YubiKey 4, or of a YubiKey 5, by
-// firmware. Both offer T=1 alone.
+// firmware. Both offer T=1 alone. A card that a fault pulled out has none.
 func (c *Card) ATR() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.out {
+		return nil
+	}
 	if c.options.Firmware[0] < 5 {
 		return []byte("\x3b\xf8\x13\x00\x00\x81\x31\xfe\x15\x59\x75\x62\x69\x6b\x65\x79\x34\xd4")
 	}

@@ -186,7 +186,7 @@ func (s *server) state() answer {
 	for _, t := range s.tokens {
 		st := state{
 			Name:     t.name,
-			In:       !t.out,
+			In:       !t.pulled(),
 			PINTries: t.card.PINTries(),
 			PUKTries: t.card.PUKTries(),
 			Verified: t.card.Verified(),

@@ -3,9 +3,11 @@
 //
 //	virtualpivd --card name=yk1,serial=12345678,firmware=5.7.4 --card name=yk2,serial=2
 //
-// or it plugs one card into vsmartcard's reader under a real pcscd:
+// or it plugs one card into vsmartcard's reader under a real pcscd, by calling it, or by being
+// called (see package vpcd; "vpcd" in the first line is then the address to configure):
 //
 //	virtualpivd --card name=yk1 --vpcd 127.0.0.1:35963
+//	virtualpivd --card name=yk1 --vpcd-listen
 //
 // Its first line on standard output is one JSON object: "socket", or "vpcd"; "roots" and
 // "intermediates", the PEM files of the fixture's attestation authorities; and "cards", each
@@ -45,35 +47,52 @@ func main() {
 	}
 }
 
-// run is the whole program.
-func run(ctx context.Context, args []string, in io.Reader, out io.Writer) (err error) {
-	var tokens []*token
+// options are the flags.
+type options struct {
+	tokens []*token
+	dir    string
+	vpcd   string
+	listen bool
+}
+
+// parseOptions reads the flags.
+func parseOptions(args []string) (o options, err error) {
 	flags := flag.NewFlagSet("virtualpivd", flag.ContinueOnError)
-	dir := flags.String("dir", "", "folder for the socket and the PEM files; default: a temporary one")
-	vpcd := flags.String("vpcd", "", "HOST:PORT of a vpcd reader, instead of a socket")
+	flags.StringVar(&o.dir, "dir", "", "folder for the socket and the PEM files; default: a temporary one")
+	flags.StringVar(&o.vpcd, "vpcd", "", "HOST:PORT of a vpcd reader to call, instead of a socket")
+	flags.BoolVar(&o.listen, "vpcd-listen", false, "wait on 127.0.0.1 for the call of a vpcd reader, instead of a socket")
 	flags.Func("card", "name=yk1[,serial=N][,firmware=5.7.4][,reader=NAME][,finger=yes|no|wait][,out]; repeat for more", func(text string) error {
 		t, err := parseToken(text)
-		tokens = append(tokens, t)
+		o.tokens = append(o.tokens, t)
 		return err
 	})
 	if err := flags.Parse(args); err != nil {
+		return options{}, err
+	}
+	if len(o.tokens) == 0 || flags.NArg() > 0 {
+		return options{}, errors.New("reading flags: at least one --card is needed, and nothing but flags")
+	}
+	return o, nil
+}
+
+// run is the whole program.
+func run(ctx context.Context, args []string, in io.Reader, out io.Writer) (err error) {
+	o, err := parseOptions(args)
+	if err != nil {
 		return err
 	}
-	if len(tokens) == 0 || flags.NArg() > 0 {
-		return errors.New("reading flags: at least one --card is needed, and nothing but flags")
-	}
-	if *dir == "" {
-		if *dir, err = os.MkdirTemp("", "vpiv"); err != nil {
+	if o.dir == "" {
+		if o.dir, err = os.MkdirTemp("", "vpiv"); err != nil {
 			return fmt.Errorf("making a folder: %w", err)
 		}
-		defer func() { err = errors.Join(err, os.RemoveAll(*dir)) }()
+		defer func() { err = errors.Join(err, os.RemoveAll(o.dir)) }()
 	}
-	s, err := start(ctx, *dir, *vpcd, tokens)
+	s, err := start(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	if err := announce(out, *dir, s); err != nil {
+	if err := announce(out, o.dir, s); err != nil {
 		return err
 	}
 	return obeyAll(ctx, s, in, out)

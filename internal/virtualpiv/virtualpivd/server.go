@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 
 	"github.com/cargo-regkey/regkey/internal/virtualpiv"
@@ -16,11 +17,11 @@ import (
 // A token is one card with its reader's name and its finger.
 type token struct {
 	name, reader string
-	out          bool
 	card         *virtualpiv.Card
 
 	mu      sync.Mutex
 	changed *sync.Cond
+	out     bool
 	finger  string
 	waiting bool
 }
@@ -29,6 +30,20 @@ func newToken() *token {
 	t := &token{finger: "yes"}
 	t.changed = sync.NewCond(&t.mu)
 	return t
+}
+
+// pull says whether the token is pulled out from now on.
+func (t *token) pull(out bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.out = out
+}
+
+// pulled says whether it is.
+func (t *token) pulled() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.out
 }
 
 // setFinger says what the next touches come to: "yes", "no", or "wait" for another word.
@@ -62,67 +77,103 @@ func (t *token) awaitsTouch() bool {
 	return t.waiting
 }
 
-// A server has the tokens, and either a daemon or the address of a reader.
+// A plug is a token as a real daemon's reader sees it: there, or not.
+type plug struct{ *token }
+
+func (p plug) Transmit(command []byte) []byte {
+	if p.pulled() {
+		return nil
+	}
+	return p.card.Transmit(command)
+}
+
+func (p plug) ATR() []byte {
+	if p.pulled() {
+		return nil
+	}
+	return p.card.ATR()
+}
+
+func (p plug) Reset() {
+	if !p.pulled() && p.card.ATR() != nil {
+		p.card.Reset()
+	}
+}
+
+// A server has the tokens, and either a daemon or a connection to a real one's reader.
 type server struct {
-	ctx    context.Context
 	tokens []*token
 	daemon *pcsc.Daemon
-	vpcd   string
-	// hang hangs up from the reader; it is nil while nothing is plugged in there.
+	// vpcd is the address of the reader, or the one that it calls.
+	vpcd string
+	// hang ends the connection to the reader, and served awaits that.
 	hang   context.CancelFunc
 	served sync.WaitGroup
 }
 
 // start plugs in every token that is not to start out.
-func start(ctx context.Context, dir, address string, tokens []*token) (*server, error) {
-	s := &server{ctx: ctx, tokens: tokens, vpcd: address}
-	if address != "" && len(tokens) != 1 {
+func start(ctx context.Context, o options) (*server, error) {
+	s := &server{tokens: o.tokens, vpcd: o.vpcd}
+	var err error
+	switch {
+	case (o.vpcd != "" || o.listen) && len(o.tokens) != 1:
 		return nil, errors.New("plugging into a reader: it takes one card")
+	case o.listen:
+		err = s.listen(ctx)
+	case o.vpcd != "":
+		err = s.dial(ctx)
+	default:
+		s.daemon, err = pcsc.Start(o.dir)
 	}
-	if address == "" {
-		var err error
-		if s.daemon, err = pcsc.Start(dir); err != nil {
-			return nil, err
-		}
+	if err != nil {
+		return nil, err
 	}
-	for _, t := range tokens {
-		if !t.out {
+	for _, t := range s.tokens {
+		if !t.pulled() {
 			s.insert(t)
 		}
 	}
 	return s, nil
 }
 
+// dial calls the reader.
+func (s *server) dial(ctx context.Context) error {
+	ctx, s.hang = context.WithCancel(ctx)
+	s.served.Go(func() {
+		if err := vpcd.Dial(ctx, s.vpcd, plug{s.tokens[0]}); err != nil && ctx.Err() == nil {
+			fmt.Fprintln(os.Stderr, "virtualpivd:", err)
+		}
+	})
+	return nil
+}
+
+// listen waits for the reader's call, on ports that are free.
+func (s *server) listen(ctx context.Context) error {
+	l, err := vpcd.Listen("127.0.0.1", 0)
+	if err != nil {
+		return err
+	}
+	s.vpcd = l.Address()
+	ctx, s.hang = context.WithCancel(ctx)
+	s.served.Go(func() { _ = l.Serve(ctx, plug{s.tokens[0]}) })
+	return nil
+}
+
 // insert plugs a token in.
 func (s *server) insert(t *token) {
-	t.out = false
+	t.pull(false)
 	if s.daemon != nil {
 		s.daemon.Insert(t.reader, t.card)
 		return
 	}
-	s.remove(t)
-	t.out = false
-	var ctx context.Context
-	ctx, s.hang = context.WithCancel(s.ctx)
 	t.card.Reset()
-	s.served.Go(func() {
-		if err := vpcd.Dial(ctx, s.vpcd, t.card); err != nil && ctx.Err() == nil {
-			fmt.Println(`{"error":"the reader was lost"}`)
-		}
-	})
 }
 
 // remove pulls a token out.
 func (s *server) remove(t *token) {
-	t.out = true
+	t.pull(true)
 	if s.daemon != nil {
 		s.daemon.Remove(t.reader)
-		return
-	}
-	if s.hang != nil {
-		s.hang()
-		s.hang = nil
-		s.served.Wait()
 	}
 }
 
@@ -131,6 +182,10 @@ func (s *server) close() error {
 	for _, t := range s.tokens {
 		_ = t.setFinger("no")
 		s.remove(t)
+	}
+	if s.hang != nil {
+		s.hang()
+		s.served.Wait()
 	}
 	if s.daemon != nil {
 		return s.daemon.Close()

@@ -1,10 +1,16 @@
 // Package vpcd plugs a virtual card into vsmartcard's vpcd, the reader driver through which
-// the real pcscd reaches a card over TCP: it is the card's side of that connection. Test
-// programs alone import it.
+// the real pcscd reaches a card over TCP: it is the card's side of that connection. Tests and
+// test programs alone import it.
+//
+// Which side calls the other is the driver's DEVICENAME: "/dev/null:PORT" waits for [Dial], on
+// all of the machine's addresses; "HOST:PORT" calls a [Listener], and both of its ports must
+// listen before pcscd starts, since the driver has two slots. A driver that loses such a
+// connection brings its pcscd down, so neither side here ever hangs up first.
 //
 // Both sides send frames: a length of two bytes, big-endian, then as many bytes. From the
 // reader a frame of one byte is an order (power off, power on, reset, tell the ATR), and any
-// other is a command APDU, which is answered with a frame.
+// other is a command APDU, which is answered with a frame. An empty frame for an ATR is a slot
+// without a card; for a command, a card that vanished.
 package vpcd
 
 import (
@@ -25,7 +31,7 @@ const (
 	orderATR      = 4
 )
 
-// A Card answers APDUs; a nil answer is a card that was pulled out. [virtualpiv.Card] is one.
+// A Card answers APDUs; nil, for an answer or an ATR, is a card that is not there.
 type Card interface {
 	Transmit(command []byte) []byte
 	ATR() []byte
@@ -33,40 +39,35 @@ type Card interface {
 }
 
 // Dial connects to the reader at an address (HOST:PORT) and serves the card until the reader
-// hangs up (nil), the card is pulled out (nil), or ctx ends (its error).
+// hangs up (nil) or ctx ends (its error).
 func Dial(ctx context.Context, address string, card Card) error {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return fmt.Errorf("connecting to the virtual reader: %w", err)
 	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	defer stop()
-	err = Serve(conn, card)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	return err
+	return serve(ctx, conn, card)
 }
 
-// Serve is [Dial] on a connection that stands; it closes it.
-func Serve(conn net.Conn, card Card) error {
+// serve answers frames, and closes the connection.
+func serve(ctx context.Context, conn net.Conn, card Card) error {
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
 	defer conn.Close()
 	for {
 		// The reader sends a frame in two writes and waits: an acknowledgement that the
 		// kernel holds back costs every command some 40 ms.
 		acknowledgeQuickly(conn)
 		frame, err := readFrame(conn)
-		if errors.Is(err, io.EOF) {
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, io.EOF):
 			return nil
-		}
-		if err != nil {
+		case err != nil:
 			return fmt.Errorf("reading from the virtual reader: %w", err)
 		}
-		answer, done := respond(card, frame)
-		if done {
-			return nil
-		}
-		if answer == nil {
+		answer, due := respond(card, frame)
+		if !due {
 			continue
 		}
 		if len(answer) > math.MaxUint16 {
@@ -79,17 +80,16 @@ func Serve(conn net.Conn, card Card) error {
 	}
 }
 
-// respond obeys one frame. done is a card that was pulled out.
-func respond(card Card, frame []byte) (answer []byte, done bool) {
+// respond obeys one frame. Orders to do with power have no answer.
+func respond(card Card, frame []byte) (answer []byte, due bool) {
 	if len(frame) != 1 {
-		answer = card.Transmit(frame)
-		return answer, answer == nil
+		return card.Transmit(frame), true
 	}
 	switch frame[0] {
 	case orderPowerOff, orderPowerOn, orderReset:
 		card.Reset()
 	case orderATR:
-		return card.ATR(), false
+		return card.ATR(), true
 	}
 	return nil, false
 }

@@ -1,0 +1,79 @@
+// The card's side when the driver calls.
+
+package vpcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+)
+
+// pairTries bounds the search for two free ports in a row.
+const pairTries = 20
+
+// A Listener waits for a driver on two ports in a row: the card is in the first slot, the
+// second stays empty.
+type Listener struct {
+	slots [2]net.Listener
+}
+
+// Listen listens on host:port and host:port+1. Port 0 finds two that are free.
+func Listen(host string, port int) (*Listener, error) {
+	tries := 1
+	if port == 0 {
+		tries = pairTries
+	}
+	var err error
+	for range tries {
+		var l Listener
+		if l.slots[0], err = net.Listen("tcp", net.JoinHostPort(host, fmt.Sprint(port))); err != nil {
+			continue
+		}
+		next := l.slots[0].Addr().(*net.TCPAddr).Port + 1
+		if l.slots[1], err = net.Listen("tcp", net.JoinHostPort(host, fmt.Sprint(next))); err == nil {
+			return &l, nil
+		}
+		err = errors.Join(err, l.slots[0].Close())
+	}
+	return nil, fmt.Errorf("listening for a virtual reader: %w", err)
+}
+
+// Address is the first slot's, for DEVICENAME.
+func (l *Listener) Address() string { return l.slots[0].Addr().String() }
+
+// Serve serves the card to every driver that calls, until ctx ends.
+func (l *Listener) Serve(ctx context.Context, card Card) error {
+	var all sync.WaitGroup
+	defer all.Wait()
+	stop := context.AfterFunc(ctx, func() {
+		_ = l.slots[0].Close()
+		_ = l.slots[1].Close()
+	})
+	defer stop()
+	all.Go(func() { accept(ctx, l.slots[1], empty{}) })
+	accept(ctx, l.slots[0], card)
+	return ctx.Err()
+}
+
+// accept serves each call in its own goroutine, until the listener closes. A call that breaks
+// off concerns nobody but the driver, which calls again.
+func accept(ctx context.Context, l net.Listener, card Card) {
+	var calls sync.WaitGroup
+	defer calls.Wait()
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		calls.Go(func() { _ = serve(ctx, conn, card) })
+	}
+}
+
+// empty is a slot with no card.
+type empty struct{}
+
+func (empty) Transmit([]byte) []byte { return nil }
+func (empty) ATR() []byte            { return nil }
+func (empty) Reset()                 {}

@@ -97,18 +97,20 @@ func (s *Server) submitKeyset(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return refuse(http.StatusBadRequest, "keyset-malformed", "the signed keyset can't be read: %v; sign it with a program that follows version 1 of regkey's protocol", err)
 	}
-	status := http.StatusCreated
-	err = s.storage.Update(r.Context(), func(tx *storage.Tx) error {
-		stands, err := s.followKeyset(r.Context(), tx, account, next)
-		if stands {
-			status = http.StatusOK
-		}
+	var stands bool
+	err = s.storage.Vetted(r.Context(), func(tx *storage.Tx) error {
+		_, stands, err = s.judgeKeyset(r.Context(), tx, account, next)
+		return err
+	}, func(tx *storage.Tx) error {
+		stands, err = s.followKeyset(r.Context(), tx, account, next)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if status == http.StatusCreated {
+	status := http.StatusOK
+	if !stands {
+		status = http.StatusCreated
 		s.log.InfoContext(r.Context(), "keyset accepted", "account", account, "version", next.Version, "keys", len(next.Keys), "closed", next.Closed)
 	}
 	return answer(w, status, map[string]int{"version": next.Version})
@@ -116,38 +118,9 @@ func (s *Server) submitKeyset(w http.ResponseWriter, r *http.Request) error {
 
 // followKeyset judges next against what stands and saves it. It reports whether next stood already.
 func (s *Server) followKeyset(ctx context.Context, tx *storage.Tx, name string, next *enroll.SignedKeyset) (stands bool, err error) {
-	account, err := tx.Account(ctx, name)
-	unknown := errors.Is(err, storage.ErrNotFound)
-	if err == nil && s.config.AuthRequired {
-		unknown, err = fromStranger(ctx, tx, name, next)
-	}
-	if unknown {
-		// The same words as for an account without a code: nobody learns which names exist.
-		return false, enroll.Standing{Indexes: s.indexes, Account: name, Now: s.now()}.Accept(next)
-	}
-	if err != nil {
-		return false, err
-	}
-	standing, err := s.standing(ctx, tx, account)
-	if err != nil {
-		return false, err
-	}
-	if p := standing.Previous; p != nil && next.Version <= p.Version && next.Account == name {
-		// A client whose answer got lost may send a version again after others have built on it.
-		stored, err := readKeyset(ctx, tx, name, next.Version)
-		if err != nil {
-			return false, err
-		}
-		if string(next.Text) == string(stored.Text) {
-			return true, nil
-		}
-		return false, s.conflict(ctx, tx, standing, next)
-	}
-	if err := standing.Accept(next); err != nil {
-		return false, err
-	}
-	if err := checkFrozen(account); err != nil {
-		return false, err
+	account, stands, err := s.judgeKeyset(ctx, tx, name, next)
+	if err != nil || stands {
+		return stands, err
 	}
 	if account.Version == 0 {
 		if err := s.useInvite(ctx, tx, name); err != nil {
@@ -155,6 +128,41 @@ func (s *Server) followKeyset(ctx context.Context, tx *storage.Tx, name string, 
 		}
 	}
 	return false, s.saveKeyset(ctx, tx, account, next)
+}
+
+// judgeKeyset returns the account, and whether next stands already; else next may follow.
+func (s *Server) judgeKeyset(ctx context.Context, tx *storage.Tx, name string, next *enroll.SignedKeyset) (account storage.Account, stands bool, err error) {
+	account, err = tx.Account(ctx, name)
+	unknown := errors.Is(err, storage.ErrNotFound)
+	if err == nil && s.config.AuthRequired {
+		unknown, err = fromStranger(ctx, tx, name, next)
+	}
+	if unknown {
+		// The same words as for an account without a code: nobody learns which names exist.
+		return account, false, enroll.Standing{Indexes: s.indexes, Account: name, Now: s.now()}.Accept(next)
+	}
+	if err != nil {
+		return account, false, err
+	}
+	standing, err := s.standing(ctx, tx, account)
+	if err != nil {
+		return account, false, err
+	}
+	if p := standing.Previous; p != nil && next.Version <= p.Version && next.Account == name {
+		// A client whose answer got lost may send a version again after others have built on it.
+		stored, err := readKeyset(ctx, tx, name, next.Version)
+		if err != nil {
+			return account, false, err
+		}
+		if string(next.Text) == string(stored.Text) {
+			return account, true, nil
+		}
+		return account, false, s.conflict(ctx, tx, standing, next)
+	}
+	if err := standing.Accept(next); err != nil {
+		return account, false, err
+	}
+	return account, false, checkFrozen(account)
 }
 
 // fromStranger reports whether next is signed neither with the account's open code nor by a key that the account has or had. The first

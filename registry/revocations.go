@@ -28,7 +28,10 @@ func (s *Server) submitRevocation(w http.ResponseWriter, r *http.Request) error 
 		return refuse(http.StatusForbidden, "revocation-wrong-registry", "the revocation is for the registry %q, and this one is %q: send it to that one", revocation.Registry, s.index)
 	}
 	status := http.StatusCreated
-	err = s.storage.Update(r.Context(), func(tx *storage.Tx) error {
+	err = s.storage.Vetted(r.Context(), func(tx *storage.Tx) error {
+		_, err := s.judgeRevocation(r.Context(), tx, revocation)
+		return err
+	}, func(tx *storage.Tx) error {
 		ended, err := s.judgeRevocation(r.Context(), tx, revocation)
 		if err != nil {
 			return err

@@ -166,6 +166,24 @@ func (db *DB) Update(ctx context.Context, do func(tx *Tx) error) error {
 	return nil
 }
 
+// Vetted is [DB.Update] after vet has found no fault. Vet sees one committed state and can't write, so that what strangers send, and is
+// dear to judge, does not hold up those who write. What it saw may be over when do begins: do judges again.
+func (db *DB) Vetted(ctx context.Context, vet, do func(tx *Tx) error) error {
+	if err := db.view(ctx, vet); err != nil {
+		return err
+	}
+	return db.Update(ctx, do)
+}
+
+func (db *DB) view(ctx context.Context, do func(tx *Tx) error) error {
+	on, err := db.reader.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("beginning transaction: %w", err)
+	}
+	defer func() { _ = on.Rollback() }() // there is nothing to commit
+	return do(&Tx{queries{on}})
+}
+
 // exec runs a statement and tells how many rows it changed.
 func (q queries) exec(ctx context.Context, statement string, args ...any) (int64, error) {
 	result, err := q.on.ExecContext(ctx, statement, args...)

@@ -64,6 +64,33 @@ func TestOpenTwiceAndWithOddPath(t *testing.T) {
 	}
 }
 
+func TestVettingNeitherWritesNorWaitsForWriters(t *testing.T) {
+	db := open(t, t.TempDir())
+	create := func(name string) func(*storage.Tx) error {
+		return func(tx *storage.Tx) error { return tx.CreateAccount(t.Context(), name, noon) }
+	}
+	never := func(*storage.Tx) error {
+		t.Error("it was done though vetting had found a fault")
+		return nil
+	}
+	if err := db.Vetted(t.Context(), create("team"), never); err == nil {
+		t.Error("vetting could write")
+	}
+	fault := errors.New("fault")
+	update(t, db, func(context.Context, *storage.Tx) error { // while this holds the lock for writing
+		if err := db.Vetted(t.Context(), func(*storage.Tx) error { return fault }, never); !errors.Is(err, fault) {
+			t.Errorf("vetting answers %v", err)
+		}
+		return nil
+	})
+	if err := db.Vetted(t.Context(), func(*storage.Tx) error { return nil }, create("team")); err != nil {
+		t.Error(err)
+	}
+	if _, err := db.Account(t.Context(), "team"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestUpdateIsWholeOrNothing(t *testing.T) {
 	db := open(t, t.TempDir())
 	failure := errors.New("changed my mind")

@@ -163,7 +163,7 @@ func (s *Server) commitRelease(ctx context.Context, grant *token.Grant, upload *
 		if err := tx.TokenDone(ctx, grant.ReplayKey, entry.Name+" "+entry.Version+" was published"); err != nil {
 			return err
 		}
-		if err := refreshCrate(ctx, tx, canonical, release.Manifest.Description, now); err != nil {
+		if err := refreshCrate(ctx, tx, canonical, summary(release.Manifest.Description), now); err != nil {
 			return err
 		}
 		place, err := s.storage.PlaceForCrate(upload.Checksum)

@@ -5,6 +5,7 @@ package registry
 import (
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // The number of crates in an answer: what cargo asks for by default, and the most that it may (The Cargo Book,
@@ -13,7 +14,28 @@ const (
 	searchDefault = 10
 	searchMost    = 100
 	searchWords   = 200 // bytes of a query that are looked at
+	searchSummary = 500 // characters of a description that are kept
 )
+
+// summary is what search keeps of a description, in one line: a manifest has room for 1 MiB, and an answer for 100 of them. It holds
+// nothing that steers a terminal.
+func summary(description string) string {
+	line := strings.Map(func(r rune) rune {
+		if strconv.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, description)
+	line = strings.Join(strings.Fields(line), " ")
+	characters := 0
+	for i := range line {
+		if characters == searchSummary {
+			return line[:i] + "…"
+		}
+		characters++
+	}
+	return line
+}
 
 func (s *Server) search(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()

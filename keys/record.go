@@ -4,6 +4,7 @@ package keys
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -30,6 +31,17 @@ type Record struct {
 	Public     PublicKey
 	Created    time.Time // UTC, whole seconds
 	Protection Protection
+	Token      *Token // of a key whose Protection is [Hardware]; else nil
+}
+
+// Equal reports whether r and other say the same.
+func (r Record) Equal(other Record) bool {
+	if r.Token == nil || other.Token == nil {
+		return r == other
+	}
+	token, same := r.Token, other.Token
+	r.Token, other.Token = nil, nil
+	return r == other && token.equal(*same)
 }
 
 const maxNameLength = 64
@@ -58,19 +70,44 @@ type recordFile struct {
 	Public     PublicKey  `toml:"public"`
 	Created    time.Time  `toml:"created"`
 	Protection Protection `toml:"protection"`
+	Token      *tokenFile `toml:"token,omitempty"`
 }
 
-const recordComment = "# The public facts of a key of regkey, which can make this file again from the secret file beside it.\n"
+// tokenFile is the form of a [Token] on disk.
+type tokenFile struct {
+	Serial      uint32   `toml:"serial,omitempty"`
+	Slot        string   `toml:"slot"`
+	Firmware    string   `toml:"firmware,omitempty"`
+	PIN         string   `toml:"pin,omitempty"`
+	Touch       string   `toml:"touch,omitempty"`
+	Attestation []string `toml:"attestation,multiline,omitempty"` // standard base64 of DER
+}
+
+// certificateEncoding has one text for each certificate: no line breaks, no loose bits.
+var certificateEncoding = base64.StdEncoding.Strict()
+
+const (
+	recordComment   = "# The public facts of a key of regkey, which can make this file again from the secret file beside it.\n"
+	hardwareComment = "# The public facts of a key of regkey in a hardware token. This is its only file: \"regkey init --hardware --adopt\" makes it again from the token.\n"
+)
 
 // encodeRecord is the content of a record file. What it returns, parseRecord gives back as r.
 func encodeRecord(r Record) ([]byte, error) {
-	text, err := toml.Marshal(recordFile{r.Public, r.Created, r.Protection})
+	file, comment := recordFile{Public: r.Public, Created: r.Created, Protection: r.Protection}, recordComment
+	if t := r.Token; t != nil {
+		comment = hardwareComment
+		file.Token = &tokenFile{Serial: t.Serial, Slot: t.Slot, Firmware: t.Firmware, PIN: t.PIN, Touch: t.Touch}
+		for _, certificate := range t.Attestation {
+			file.Token.Attestation = append(file.Token.Attestation, certificateEncoding.EncodeToString(certificate))
+		}
+	}
+	text, err := toml.Marshal(file)
 	if err != nil {
 		return nil, fmt.Errorf("encoding record: %w", err)
 	}
-	text = append([]byte(recordComment), text...)
+	text = append([]byte(comment), text...)
 	// A record that can't be read later, for a time that TOML can't express, is refused now.
-	if parsed, err := parseRecord(r.Name, text); err != nil || parsed != r {
+	if parsed, err := parseRecord(r.Name, text); err != nil || !parsed.Equal(r) {
 		return nil, errors.Join(errors.New("encoding record: it would not read back as it is"), err)
 	}
 	return text, nil
@@ -89,10 +126,32 @@ func parseRecord(name string, text []byte) (Record, error) {
 		return Record{}, errors.New("public is missing")
 	case f.Created.IsZero():
 		return Record{}, errors.New("created is missing")
-	case f.Protection != Unprotected && f.Protection != Passphrase:
-		return Record{}, fmt.Errorf("protection is %.20q: known are %q and %q", f.Protection, Unprotected, Passphrase)
+	case f.Protection != Unprotected && f.Protection != Passphrase && f.Protection != Hardware:
+		return Record{}, fmt.Errorf("protection is %.20q: known are %q, %q and %q", f.Protection, Unprotected, Passphrase, Hardware)
+	case (f.Protection == Hardware) != (f.Token != nil):
+		return Record{}, fmt.Errorf("protection is %q: a token belongs to %q, and only there", f.Protection, Hardware)
 	}
-	return Record{Name: name, Public: f.Public, Created: wholeSeconds(f.Created), Protection: f.Protection}, nil
+	token, err := f.Token.token()
+	if err != nil {
+		return Record{}, fmt.Errorf("token: %w", err)
+	}
+	return Record{Name: name, Public: f.Public, Created: wholeSeconds(f.Created), Protection: f.Protection, Token: token}, nil
+}
+
+// token is the file's token, checked; nil if it has none.
+func (f *tokenFile) token() (*Token, error) {
+	if f == nil {
+		return nil, nil
+	}
+	t := &Token{Serial: f.Serial, Slot: f.Slot, Firmware: f.Firmware, PIN: f.PIN, Touch: f.Touch}
+	for _, text := range f.Attestation {
+		certificate, err := certificateEncoding.DecodeString(text)
+		if err != nil || certificateEncoding.EncodeToString(certificate) != text { // a decoder passes over line breaks
+			return nil, errors.New("attestation holds something else than base64")
+		}
+		t.Attestation = append(t.Attestation, certificate)
+	}
+	return t, t.check()
 }
 
 func wholeSeconds(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }

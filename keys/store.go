@@ -29,10 +29,10 @@ const (
 // scrypt at most.
 const lockLimit = 10 * time.Second
 
-// A Store keeps software keys in a folder: for the key NAME the secret in NAME.age (passphrase) or
+// A Store keeps keys in a folder: for the key NAME the secret in NAME.age (passphrase) or
 // NAME.key (unprotected), and beside it NAME.toml with the public facts. The secret file is
 // written first and removed first, so it alone decides whether there is a key: a lost record
-// is made again from it. All files have the mode 0600, the folder 0700. Any number of stores, in
+// is made again from it. Of a hardware key there is only NAME.toml. All files have the mode 0600, the folder 0700. Any number of stores, in
 // any number of processes, may use one folder at a time.
 type Store struct{ dir string }
 
@@ -84,7 +84,7 @@ func (s *Store) create(record Record, key *SoftwareKey, passphrase Secret) error
 	return nil
 }
 
-// Remove deletes the key for good. It opens nothing, so it needs no passphrase. If there is no
+// Remove deletes the key for good; of a hardware key, its record: the token is left as it is. It opens nothing, so it needs no passphrase. If there is no
 // such key the error wraps [fs.ErrNotExist]. After another error part of it may be
 // left: Remove again.
 func (s *Store) Remove(name string) error {
@@ -158,7 +158,8 @@ func (s *Store) Find(id ID) (Record, error) {
 	return Record{}, errors.Join(fmt.Errorf("finding key %v: %w", id, fs.ErrNotExist), err)
 }
 
-// Path is where the secret of the key lies, or would lie if it were stored unprotected.
+// Path is where the secret of the key lies, or would lie if it were stored unprotected. A hardware key has
+// no such file.
 func (s *Store) Path(name string) string {
 	if path := s.file(name, protectedExt); exists(path) {
 		return path

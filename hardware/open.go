@@ -1,0 +1,198 @@
+// Finding tokens: every reader is looked into once, and those that are busy are waited for.
+
+package hardware
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+)
+
+// How long a busy reader is waited for, and how often it is looked at.
+const (
+	sharingPatience = 2 * time.Second
+	sharingPause    = 50 * time.Millisecond
+	queuePatience   = time.Minute
+	queuePause      = 20 * time.Millisecond
+)
+
+// Built reports whether this program can reach tokens.
+func Built() bool { return built }
+
+// An opener opens tokens; what it is made of, tests replace.
+type opener struct {
+	system  system
+	now     func() time.Time
+	sleep   func(context.Context, time.Duration) error
+	after   func(time.Duration) <-chan time.Time
+	holders func() []string
+	queue   func(reader string) lock
+}
+
+func newOpener() *opener {
+	return &opener{
+		system:  newSystem(),
+		now:     time.Now,
+		sleep:   sleep,
+		after:   time.After,
+		holders: holders,
+		queue:   queueFor,
+	}
+}
+
+// Open takes the token with that serial number for this program alone, until [Token.Close]. Serial 0 means
+// the only one that is plugged in. It fails with [*NotFoundError], [*AmbiguousError], [*BusyError] after two seconds
+// (a minute where this project's own programs have it), [*ServiceError] or [ErrNotBuilt], and gives up when ctx ends.
+func Open(ctx context.Context, serial uint32) (*Token, error) {
+	return newOpener().open(ctx, serial)
+}
+
+func (o *opener) open(ctx context.Context, serial uint32) (*Token, error) {
+	readers, err := o.readers()
+	if err != nil {
+		return nil, err
+	}
+	s := search{opener: o, serial: serial}
+	for _, reader := range readers {
+		if s.look(ctx, reader, false) {
+			return s.found, nil
+		}
+	}
+	for _, reader := range s.waiting {
+		if s.look(ctx, reader, true) {
+			return s.found, nil
+		}
+	}
+	return s.result(ctx)
+}
+
+// search is one call of Open.
+type search struct {
+	*opener
+	serial  uint32
+	present []uint32
+	waiting []string // readers that were busy
+	found   *Token
+	failed  error // of a reader whose token may have been the one
+}
+
+// look opens the token in one reader, and reports whether it is the one. A reader that fails ends no search: the
+// token may be in another.
+func (s *search) look(ctx context.Context, reader string, patient bool) bool {
+	t, err := s.take(ctx, reader, patient)
+	switch {
+	case errors.As(err, new(*BusyError)) && !patient:
+		s.waiting = append(s.waiting, reader)
+	case err != nil && s.failed == nil:
+		s.failed = err
+	}
+	if t == nil {
+		return false
+	}
+	s.present = append(s.present, t.serial)
+	if s.found != nil || s.serial != 0 && s.serial != t.serial {
+		_ = t.Close()
+		return false
+	}
+	s.found = t
+	return s.serial != 0
+}
+
+// result is that of a search through all readers. Any token will do only if there is no other, not
+// even a busy one.
+func (s *search) result(ctx context.Context) (*Token, error) {
+	slices.Sort(s.present)
+	err := s.failed
+	switch {
+	case ctx.Err() != nil:
+		err = ctx.Err()
+	case s.serial == 0 && len(s.present) > 1:
+		err = &AmbiguousError{s.present}
+	case s.found != nil && !errors.As(err, new(*BusyError)):
+		return s.found, nil
+	case err == nil:
+		err = &NotFoundError{s.serial, s.present}
+	}
+	if s.found != nil {
+		_ = s.found.Close()
+	}
+	return nil, err
+}
+
+func (o *opener) readers() ([]string, error) {
+	readers, err := o.system.readers()
+	if err != nil {
+		return nil, explain(0, "listing smart card readers", err)
+	}
+	return readers, nil
+}
+
+// take opens the token in a reader. There is no token, and no error, where the reader is empty or its card
+// has no PIV applet.
+func (o *opener) take(ctx context.Context, reader string, patient bool) (*Token, error) {
+	place := o.queue(reader)
+	c, err := o.connect(ctx, reader, place, patient)
+	if err != nil {
+		place.release()
+		if errors.As(err, new(*RemovedError)) || errors.Is(err, errNotFound) || errors.As(err, new(statusError)) || errors.Is(err, codeProtocol) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	t := &Token{card: c, reader: reader, after: o.after, place: place, turn: make(chan struct{}, 1), gone: make(chan struct{})}
+	err = guard(func() error {
+		var err error
+		t.firmware = c.firmware()
+		t.serial, err = c.serial()
+		return err
+	})
+	// Tokens of other makers may have no serial number: 0 then, which only "any token" finds.
+	if errors.As(err, new(statusError)) || errors.Is(err, errNotFound) {
+		t.serial, err = 0, nil
+	}
+	if err != nil {
+		_ = t.Close()
+		if err = explain(t.serial, "asking for the serial number", err); errors.As(err, new(*RemovedError)) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	return t, nil
+}
+
+// connect waits for the programs of this project first, then for others.
+func (o *opener) connect(ctx context.Context, reader string, place lock, patient bool) (card, error) {
+	busy := func() error { return &BusyError{reader, o.holders()} }
+	for until := o.now().Add(queuePatience); !place.acquire(); {
+		if !patient || !o.now().Before(until) {
+			return nil, busy()
+		}
+		if err := o.sleep(ctx, queuePause); err != nil {
+			return nil, err
+		}
+	}
+	for until := o.now().Add(sharingPatience); ; {
+		c, err := o.system.open(reader)
+		if !errors.Is(err, codeSharing) {
+			return c, explain(0, "opening the token in reader "+reader, err)
+		}
+		if !patient || !o.now().Before(until) {
+			return nil, busy()
+		}
+		if err := o.sleep(ctx, sharingPause); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -202,4 +202,4 @@ func TestEmptyPromise(t *testing.T) {
 
 type deaf struct{ Registry }
 
-func (deaf) Submit(context.Context, string, []byte) error { return nil }
+func (deaf) Submit(context.Context, string, Submission) error { return nil }

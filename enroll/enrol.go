@@ -33,13 +33,15 @@ type EnrolOptions struct {
 	Can     Can         // 0: everything for the first key, publish, yank and read for a later one
 	Crates  []string    // patterns; empty: every crate
 	Until   time.Time   // zero: no end
+	// Read is a software key that can only read, enrolled beside Key: see [EnrolPlan.WantsReader]. It may be set after planning.
+	Read *keys.Record
 
 	Name      string // what cargo calls the registry
 	Challenge bool   // from discovery
 	MaxAge    int    // from discovery, in seconds
 	Insecure  bool   // the user allows plain http
 
-	// Certificate is where the revocation that is signed in advance goes.
+	// Certificate is where the revocation that is signed in advance goes; that of Read goes beside it.
 	Certificate string
 }
 
@@ -60,6 +62,7 @@ type Enrolled struct {
 	Can         Can
 	Version     int
 	Certificate string // the path of the revocation that was signed in advance
+	Read        string // the name of the key that reads here; empty: the one that signs
 }
 
 // PlanEnrolment settles what an earlier run left, and finds out what enrolling the key means now.
@@ -87,20 +90,30 @@ func (l *Lifecycle) PlanEnrolment(ctx context.Context, o EnrolOptions) (*EnrolPl
 	if done, err := plan.done(); err != nil || done {
 		return plan, err
 	}
-	if plan.base, err = l.Sync(ctx); err != nil {
-		return nil, err
+	return plan, plan.update(ctx)
+}
+
+// update fetches and verifies what stands, and finds who signs for a further key.
+func (p *EnrolPlan) update(ctx context.Context) (err error) {
+	if p.base, err = p.l.Sync(ctx); err != nil {
+		return err
 	}
-	if done, err := plan.done(); err != nil || done {
-		return plan, err
+	done, err := p.done()
+	if err != nil || done && !p.bringsReader() || p.With != "" {
+		return err
 	}
-	if o.With == "" {
-		record, err := l.manager(plan.base, old.Key)
-		if err != nil {
-			return nil, err
-		}
-		plan.With = record.Name
+	record, err := p.l.manager(p.base, p.old.Key)
+	p.With = record.Name
+	return err
+}
+
+// bringsReader reports whether the plan's read key is new in the keyset.
+func (p *EnrolPlan) bringsReader() bool {
+	if p.Read == nil || !p.old.signsHere(p.Key.Name) {
+		return false
 	}
-	return plan, nil
+	_, listed := p.base.Entry(p.Read.Public.ID())
+	return !listed
 }
 
 // done reports whether the key is trusted already. One that is revoked, whether or not the keyset
@@ -128,6 +141,14 @@ func (p *EnrolPlan) Run(ctx context.Context, code keys.Secret) (*Enrolled, error
 	case EnrolAdd:
 		return p.add(ctx)
 	}
+	if p.bringsReader() {
+		if err := p.update(ctx); err != nil {
+			return nil, err
+		}
+		if p.bringsReader() {
+			return p.add(ctx)
+		}
+	}
 	return p.refresh()
 }
 
@@ -140,66 +161,104 @@ func (p *EnrolPlan) first(ctx context.Context, code keys.Secret) (*Enrolled, err
 	if err != nil {
 		return nil, err
 	}
-	can := p.Can
-	if can == 0 {
-		can = CanEverything
-	}
 	next := &Keyset{
 		Registry: p.l.Index, Account: p.Account, Version: 1, Issued: p.l.now(),
-		Keys: []Entry{p.entry(can)},
+		Keys: []Entry{p.entry()},
 	}
 	after := Enrolment{Index: p.l.Index, Account: p.Account, Key: p.Key.Name, Since: p.l.now()}
 	p.apply(&after)
 	if err := p.l.certify(ctx, &after, p.Key.Name, signer, p.Certificate); err != nil {
 		return nil, err
 	}
+	signers, err := p.readers(ctx, next, &after, signer, invite)
+	if err != nil {
+		return nil, err
+	}
 	standing := Standing{Indexes: []string{p.l.Index}, Account: p.Account, Now: p.l.now(), Bootstrap: ByInvite(invite.Public())}
-	k, err := p.l.change(ctx, next, after, standing, signer, invite)
+	k, err := p.l.change(ctx, next, after, standing, signers...)
 	if err != nil {
 		return nil, err
 	}
 	return p.outcome(k, &after), nil
 }
 
+// add is the version with what of key and read key is not listed yet.
 func (p *EnrolPlan) add(ctx context.Context) (*Enrolled, error) {
 	manager, err := p.l.Unlock(ctx, p.With)
 	if err != nil {
 		return nil, err
 	}
-	signer, err := p.l.Unlock(ctx, p.Key.Name)
-	if err != nil {
-		return nil, err
-	}
-	can := p.Can
-	if can == 0 {
-		can = CanByDefault
-	}
 	next, standing, err := p.l.next(p.base)
 	if err != nil {
 		return nil, err
 	}
-	next.Keys = append(next.Keys, p.entry(can))
-	after := p.old.clone()
+	after, signers := p.old.clone(), []keys.Signer{manager}
 	p.apply(&after)
-	if err := p.l.certify(ctx, &after, p.Key.Name, signer, p.Certificate); err != nil {
+	if _, listed := p.entryNow(); !listed {
+		signer, err := p.l.Unlock(ctx, p.Key.Name)
+		if err != nil {
+			return nil, err
+		}
+		next.Keys, signers = append(next.Keys, p.entry()), append(signers, signer)
+		if err := p.l.certify(ctx, &after, p.Key.Name, signer, p.Certificate); err != nil {
+			return nil, err
+		}
+	}
+	if signers, err = p.readers(ctx, next, &after, signers...); err != nil {
 		return nil, err
 	}
-	k, err := p.l.change(ctx, next, after, standing, manager, signer)
+	k, err := p.l.change(ctx, next, after, standing, signers...)
 	if err != nil {
 		return nil, err
 	}
 	return p.outcome(k, &after), nil
 }
 
-// entry is the key's line.
-func (p *EnrolPlan) entry(can Can) Entry {
-	return Entry{Key: p.Key.Public, Can: can, Until: p.Until.UTC().Truncate(time.Second), Crates: p.Crates}
+// readers are the signers with that of the read key, if one comes in.
+func (p *EnrolPlan) readers(ctx context.Context, next *Keyset, after *Enrolment, signers ...keys.Signer) ([]keys.Signer, error) {
+	if p.Read == nil || !p.old.signsHere(p.Key.Name) {
+		return signers, nil
+	}
+	reader, err := p.l.addReader(ctx, next, after, *p.Read, p.until(), p.Certificate)
+	if err != nil || reader == nil {
+		return signers, err
+	}
+	return append(signers, reader), nil
+}
+
+// can is what the key is to be allowed.
+func (p *EnrolPlan) can() Can {
+	switch {
+	case p.Can != 0:
+		return p.Can
+	case p.Step == EnrolFirst:
+		return CanEverything
+	}
+	return CanByDefault
+}
+
+func (p *EnrolPlan) until() time.Time { return p.Until.UTC().Truncate(time.Second) }
+
+// entry is the line that the key is to have.
+func (p *EnrolPlan) entry() Entry {
+	return Entry{Key: p.Key.Public, Can: p.can(), Until: p.until(), Crates: p.Crates}
+}
+
+// entryNow is the line that the key has already.
+func (p *EnrolPlan) entryNow() (Entry, bool) {
+	if p.base == nil {
+		return Entry{}, false
+	}
+	return p.base.Entry(p.Key.Public.ID())
 }
 
 // refresh saves what may have changed beside the keyset: cargo's name, the registry's wish for challenges.
 func (p *EnrolPlan) refresh() (*Enrolled, error) {
 	after := p.old.clone()
 	p.apply(&after)
+	if p.Read != nil && p.old.signsHere(p.Key.Name) {
+		after.ReadKey = p.Read.Name // listed already
+	}
 	if err := p.l.State().saveEnrolment(&after); err != nil {
 		return nil, err
 	}
@@ -221,7 +280,7 @@ func (p *EnrolPlan) outcome(k *SignedKeyset, e *Enrolment) *Enrolled {
 	entry, _ := k.Entry(id)
 	return &Enrolled{
 		Step: p.Step, Account: k.Account, Key: id, Can: entry.Can, Version: k.Version,
-		Certificate: e.Certificates[id.String()],
+		Certificate: e.Certificates[id.String()], Read: e.ReadKey,
 	}
 }
 

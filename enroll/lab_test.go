@@ -40,8 +40,8 @@ func (b *book) latest() *SignedKeyset {
 	return b.chain[len(b.chain)-1]
 }
 
-func (b *book) Submit(_ context.Context, account string, note []byte) error {
-	next, err := ParseSignedKeyset(note)
+func (b *book) Submit(_ context.Context, account string, s Submission) error {
+	next, err := ParseSignedKeyset(s.Note)
 	if err != nil {
 		return no("keyset-malformed")
 	}
@@ -132,8 +132,9 @@ type line struct {
 	Registry
 	calls, at int
 	failure   failure
-	kinds     []string // of the calls
-	sent      [][]byte // keysets, whether or not they arrived
+	kinds     []string     // of the calls
+	sent      [][]byte     // keysets, whether or not they arrived
+	attested  [][][][]byte // what went along with each
 }
 
 func (l *line) call(kind string, do func() error) error {
@@ -151,9 +152,9 @@ func (l *line) call(kind string, do func() error) error {
 	return errLine
 }
 
-func (l *line) Submit(ctx context.Context, account string, note []byte) error {
-	l.sent = append(l.sent, note)
-	return l.call("submit", func() error { return l.Registry.Submit(ctx, account, note) })
+func (l *line) Submit(ctx context.Context, account string, s Submission) error {
+	l.sent, l.attested = append(l.sent, s.Note), append(l.attested, s.Attestations)
+	return l.call("submit", func() error { return l.Registry.Submit(ctx, account, s) })
 }
 
 func (l *line) Revoke(ctx context.Context, note []byte) error {
@@ -209,7 +210,13 @@ func machineAt(t *testing.T, home string, b *book) *machine {
 	store := keys.OpenStore(filepath.Join(home, "keys"))
 	m.Lifecycle = &Lifecycle{
 		Home: home, Index: testIndex, Registry: m.line, Keys: store, Now: func() time.Time { return m.clock },
-		Unlock: func(ctx context.Context, name string) (keys.Signer, error) { return store.Unlock(ctx, name, nil) },
+		Unlock: func(ctx context.Context, name string) (keys.Signer, error) {
+			key, err := store.Unlock(ctx, name, nil)
+			if errors.Is(err, keys.ErrHardware) {
+				return plugged(store, name)
+			}
+			return key, err
+		},
 	}
 	b.now = m.Now
 	return m
@@ -354,8 +361,12 @@ func (m *machine) wants(versions int, signs string, listed, revoked []string) {
 	}
 	e, err := LookupEnrolment(m.Home, testIndex)
 	m.must(err)
-	if e.Key != signs || e.Account != testAccount {
-		m.t.Errorf("the key that signs is %q, want %q", e.Key, signs)
+	signing := e.Key
+	if e.ReadKey != "" {
+		signing += ", reading " + e.ReadKey
+	}
+	if signing != signs || e.Account != testAccount {
+		m.t.Errorf("the key that signs is %q, want %q", signing, signs)
 	}
 	names := func(ids []keys.ID) []string {
 		var all []string

@@ -18,13 +18,21 @@ import (
 // wraps, a [Refusal]; every other error leaves open what the registry has done.
 type Registry interface {
 	// Submit sends a signed keyset. It is no error if that very text stands already.
-	Submit(ctx context.Context, account string, note []byte) error
+	Submit(ctx context.Context, account string, s Submission) error
 	// Latest is the keyset that stands and every revocation of the account's keys.
 	Latest(ctx context.Context, account string) (note []byte, revocations [][]byte, err error)
 	// Keysets are versions from on, oldest first; more says that others follow.
 	Keysets(ctx context.Context, account string, from int) (notes [][]byte, more bool, err error)
 	// Revoke sends a signed revocation. It is no error if the key is revoked already.
 	Revoke(ctx context.Context, note []byte) error
+}
+
+// A Submission is what a registry is sent of a new version.
+type Submission struct {
+	Note []byte // the signed keyset
+	// Attestations are the certificate chains (DER, the key's own first) by which makers of hardware tokens vouch for
+	// keys that are new in the keyset. A chain names its key itself.
+	Attestations [][][]byte
 }
 
 // A Refusal is an error by which a registry has said no, for good, to exactly what was sent.
@@ -87,7 +95,11 @@ func (l *Lifecycle) submit(ctx context.Context, p *pending) (*SignedKeyset, erro
 	if err != nil {
 		return nil, fmt.Errorf("reading the keyset that waits to be sent: %w", err)
 	}
-	err = l.Registry.Submit(ctx, k.Account, k.Note)
+	s, err := p.submission(k)
+	if err != nil {
+		return nil, err
+	}
+	err = l.Registry.Submit(ctx, k.Account, s)
 	var refusal Refusal
 	if errors.As(err, &refusal) {
 		err = l.refused(ctx, k, err)
@@ -150,6 +162,9 @@ func (l *Lifecycle) change(ctx context.Context, next *Keyset, after Enrolment, s
 		return nil, err
 	}
 	p := &pending{Note: string(signed.Note), Enrolment: after}
+	if p.Attestations, err = l.attestations(standing.added(signed)); err != nil {
+		return nil, err
+	}
 	if err := l.State().setPending(p); err != nil {
 		return nil, err
 	}

@@ -71,7 +71,7 @@ func (s scenario) wants(m *machine) {
 
 // Each scenario runs once whole, then with each failure at each of its calls, and again.
 func TestFaults(t *testing.T) {
-	for _, s := range scenarios {
+	for _, s := range append(slices.Clone(scenarios), hardwareScenarios...) {
 		t.Run(s.name, func(t *testing.T) {
 			begun := s.begin(t)
 			whole := begun.copy(true)
@@ -124,7 +124,7 @@ func (s scenario) faulty(m *machine, at int, failure failure) {
 // The registry's answer is written down in three steps. A crash between any two changes nothing in the end,
 // even if another machine has gone on meanwhile.
 func TestCrashes(t *testing.T) {
-	for _, s := range scenarios {
+	for _, s := range append(slices.Clone(scenarios), hardwareScenarios...) {
 		if s.versions == 1 && len(s.revoked) > 0 {
 			continue // no keyset is sent
 		}

@@ -25,6 +25,11 @@ type RevokePlan struct {
 	Revoked bool
 	// Done says that nothing is left to do at all.
 	Done bool
+	// Reader names the read key that ends along with the key, as only that one needed it here; empty: none.
+	Reader string
+	// Strangers are keys of the account that can only read, and that are not on this machine. If the key signed on another
+	// machine, one of them may have been enrolled there to read for it; nobody knows which, so none ends unasked.
+	Strangers []keys.ID
 
 	l      *Lifecycle
 	base   *SignedKeyset
@@ -32,6 +37,7 @@ type RevokePlan struct {
 	signer string // who signs the revocation
 	next   string // who signs the keyset without the key; empty: nobody here can, or it is done
 	heir   string // who signs tokens here from now on, if the key did; empty: nobody
+	reads  string // the read key here from now on; empty: none
 }
 
 // Revoked is the outcome.
@@ -42,6 +48,8 @@ type Revoked struct {
 	// Version is the keyset without the key; 0 if none could be signed here. The key is refused
 	// from the revocation on, whatever the keyset says.
 	Version int
+	// Reader is the read key that ended along; zero: none.
+	Reader keys.ID
 }
 
 // PlanRevocation settles what an earlier run left, looks at what stands, and finds out what
@@ -112,7 +120,11 @@ func (p *RevokePlan) choose() error {
 	if p.next != "" && !listed && slices.Contains(p.base.Revoked, p.Key) {
 		p.next = ""
 	}
-	p.Done = p.Revoked && p.next == "" && (p.Name == "" || p.Name != p.old.Key)
+	p.Strangers = p.strangers(revoked)
+	if err := p.chooseReader(); err != nil {
+		return err
+	}
+	p.Done = p.Revoked && p.next == "" && (p.Name == "" || p.Name != p.old.Key && p.Name != p.old.ReadKey)
 	if p.signer == "" && !p.Revoked {
 		return fmt.Errorf("revoking %v: neither that key nor one that manages the account %s is on this machine: %w", p.Key, p.Account, ErrNotTrusted)
 	}
@@ -140,10 +152,10 @@ func (p *RevokePlan) Run(ctx context.Context) (*Revoked, error) {
 			return nil, err
 		}
 	}
-	after := p.old.clone()
-	if after.Key == p.Name && p.Name != "" {
-		after.Key = p.heir
+	if err := p.endReader(ctx, outcome); err != nil {
+		return nil, err
 	}
+	after := p.after()
 	if p.next == "" {
 		return outcome, p.l.State().saveEnrolment(&after)
 	}
@@ -163,16 +175,31 @@ func (p *RevokePlan) Run(ctx context.Context) (*Revoked, error) {
 	return outcome, nil
 }
 
+// after is the enrolment without the key, and without the read key that nobody needs any more.
+func (p *RevokePlan) after() Enrolment {
+	after := p.old.clone()
+	if after.Key == p.Name && p.Name != "" {
+		after.Key = p.heir
+	}
+	after.ReadKey = p.reads
+	return after
+}
+
 func (p *RevokePlan) revoke(ctx context.Context) error {
 	signer, err := p.l.Unlock(ctx, p.signer)
 	if err != nil {
 		return err
 	}
-	r, err := SignRevocation(ctx, &Revocation{Registry: p.l.Index, Key: p.Key, Reason: p.Reason}, signer)
+	return p.l.revoke(ctx, p.Key, p.Reason, signer)
+}
+
+// revoke has signer end the key.
+func (l *Lifecycle) revoke(ctx context.Context, key keys.ID, reason Reason, signer keys.Signer) error {
+	r, err := SignRevocation(ctx, &Revocation{Registry: l.Index, Key: key, Reason: reason}, signer)
 	if err != nil {
 		return err
 	}
-	return p.l.sendRevocation(ctx, r)
+	return l.sendRevocation(ctx, r)
 }
 
 // sendRevocation sends r and keeps it.

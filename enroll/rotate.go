@@ -19,7 +19,10 @@ type RotateOptions struct {
 	Overlap time.Duration // how long the old key still publishes; 0: it goes at once
 	With    string        // the managing key that signs; empty: the old key if it manages, else one that is here
 
-	// Certificate is where the new key's revocation that is signed in advance goes.
+	// Read is a software key that can only read, enrolled beside the new key: see [RotatePlan.WantsReader]. It may be set after planning.
+	Read *keys.Record
+
+	// Certificate is where the new key's revocation that is signed in advance goes; that of Read goes beside it.
 	Certificate string
 }
 
@@ -43,6 +46,7 @@ type Rotated struct {
 	Until       time.Time // zero: the old key is trusted no more
 	Version     int
 	Certificate string
+	Read        string // the name of the key that reads here from now on; empty: the one that signs
 }
 
 // PlanRotation settles what an earlier run left, fetches and verifies what stands, and finds out
@@ -152,17 +156,33 @@ func (p *RotatePlan) Run(ctx context.Context) (*Rotated, error) {
 	if err := p.l.certify(ctx, &after, p.New, signer, p.Certificate); err != nil {
 		return nil, err
 	}
-	k, err := p.l.change(ctx, next, after, standing, manager, signer)
+	signers := []keys.Signer{manager, signer}
+	reader, err := p.readers(ctx, next, &after, newKey)
+	if err != nil {
+		return nil, err
+	}
+	if reader != nil {
+		signers = append(signers, reader)
+	}
+	k, err := p.l.change(ctx, next, after, standing, signers...)
 	if err != nil {
 		return nil, err
 	}
 	return p.outcome(k, &after, newKey), nil
 }
 
-// finish makes sure that tokens are signed with the new key where the keyset has it already.
+// finish makes sure that tokens are signed with the new key where the keyset has it already, and that reads are
+// not left to a key that went.
 func (p *RotatePlan) finish(newKey keys.Record) (*Rotated, error) {
 	after := p.succeed()
-	if after.Key != p.old.Key {
+	_, serves, err := p.l.reader(&after, p.base)
+	if err != nil {
+		return nil, err
+	}
+	if !serves {
+		after.ReadKey = ""
+	}
+	if after.Key != p.old.Key || after.ReadKey != p.old.ReadKey {
 		if err := p.l.State().saveEnrolment(&after); err != nil {
 			return nil, err
 		}
@@ -203,7 +223,7 @@ func (p *RotatePlan) replace(next *Keyset, key keys.PublicKey) {
 func (p *RotatePlan) outcome(k *SignedKeyset, e *Enrolment, newKey keys.Record) *Rotated {
 	r := &Rotated{
 		Account: k.Account, Old: p.OldKey.Public.ID(), New: newKey.Public.ID(), Version: k.Version,
-		Certificate: e.Certificates[newKey.Public.ID().String()],
+		Certificate: e.Certificates[newKey.Public.ID().String()], Read: e.ReadKey,
 	}
 	if old, found := k.Entry(r.Old); found {
 		r.Until = old.Until

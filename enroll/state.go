@@ -29,6 +29,7 @@ type Enrolment struct {
 	Name      string    `toml:"name,omitempty"`      // what cargo's configuration calls the registry; may be empty
 	Account   string    `toml:"account,omitempty"`   // empty where Manual
 	Key       string    `toml:"key"`                 // the key that signs; empty once it was revoked and no other is here
+	ReadKey   string    `toml:"read-key,omitempty"`  // the key that signs read tokens; empty: Key
 	Subject   string    `toml:"subject,omitempty"`   // the token's sub, where the registry's website gave one
 	Manual    bool      `toml:"manual,omitempty"`    // keys are pasted into the registry's website: there is no keyset
 	Challenge bool      `toml:"challenge,omitempty"` // the registry wants a challenge in every mutation
@@ -183,8 +184,10 @@ func (s *State) revoked() ([]keys.ID, error) {
 // pending is a signed keyset on its way: these very bytes are sent again until the registry
 // has answered, so that an answer that got lost costs nothing, and no second touch or passphrase.
 type pending struct {
-	Note      string    `toml:"note,multiline"`
-	Enrolment Enrolment `toml:"enrolment"` // what becomes of the enrolment once the keyset stands
+	Note string `toml:"note,multiline"`
+	// Attestations go along: chains of certificates in standard base64.
+	Attestations [][]string `toml:"attestations,omitempty"`
+	Enrolment    Enrolment  `toml:"enrolment"` // what becomes of the enrolment once the keyset stands
 }
 
 func (p *pending) keyset() (*SignedKeyset, error) { return ParseSignedKeyset([]byte(p.Note)) }

@@ -20,6 +20,7 @@ const pinnedEnrolment = `index = 'sparse+https://crates.example.com/index/'
 name = 'lab'
 account = 'crates-team'
 key = 'laptop'
+read-key = 'laptop-read'
 subject = 'sub "quoted" \ ë'
 manual = true
 challenge = true
@@ -49,7 +50,7 @@ func TestEnrolmentOnDisk(t *testing.T) {
 		t.Errorf("never enrolled: %v", err)
 	}
 	full := &Enrolment{
-		Index: testIndex, Name: "lab", Account: testAccount, Key: "laptop", Subject: `sub "quoted" \ ë`, Manual: true, Challenge: true, Insecure: true,
+		Index: testIndex, Name: "lab", Account: testAccount, Key: "laptop", ReadKey: "laptop-read", Subject: `sub "quoted" \ ë`, Manual: true, Challenge: true, Insecure: true,
 		Since: noon, Certificates: map[string]string{"k4.pid.x": "/a b/c.revocation"},
 	}
 	if err := s.saveEnrolment(full); err != nil {

@@ -20,10 +20,10 @@ const Hardware Protection = "hardware"
 // ErrHardware says that a key's secret is in a hardware token, so that there is nothing to unlock here.
 var ErrHardware = errors.New("the key is in a hardware token")
 
-// Limits of an attestation: a PIV token holds no certificate of more than 3 KiB, and makers need three or
-// four up to their root.
+// Limits of an attestation: a PIV token holds no certificate of more than 3 KiB, and makers need up to
+// five up to their root.
 const (
-	MaxCertificates    = 6       // of one chain
+	MaxCertificates    = 8       // of one chain
 	MaxCertificateSize = 4 << 10 // bytes, DER
 )
 
@@ -33,7 +33,7 @@ type Token struct {
 	Serial   uint32 // 0: the token tells none
 	Slot     string // the PIV key reference: "9a", "9c", "9d", "9e" or "82" to "95"
 	Firmware string // "5.7.4"
-	PIN      string // "never", "once" or "always"
+	PIN      string // "never", "once" or "always"; "match-once" or "match-always" where a fingerprint does too
 	Touch    string // "never", "always" or "cached"
 	// Attestation are the DER certificates by which the token's maker vouches for the key, the key's own first. None
 	// if the key was not made in the token.
@@ -61,8 +61,8 @@ func (t Token) check() error {
 		return fmt.Errorf("slot is %.20q: known are 9a, 9c, 9d, 9e and 82 to 95", t.Slot)
 	case t.Firmware != "" && !isFirmware(t.Firmware):
 		return fmt.Errorf("firmware is %.20q: that is not of the form 5.7.4", t.Firmware)
-	case !slices.Contains([]string{"", "never", "once", "always"}, t.PIN):
-		return fmt.Errorf("pin is %.20q: known are never, once and always", t.PIN)
+	case !slices.Contains([]string{"", "never", "once", "always", "match-once", "match-always"}, t.PIN):
+		return fmt.Errorf("pin is %.20q: known are never, once, always, match-once and match-always", t.PIN)
 	case !slices.Contains([]string{"", "never", "always", "cached"}, t.Touch):
 		return fmt.Errorf("touch is %.20q: known are never, always and cached", t.Touch)
 	case len(t.Attestation) > MaxCertificates:

@@ -4,32 +4,46 @@ package registryclient
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/url"
 	"time"
 
+	"github.com/cargo-regkey/regkey/enroll"
 	"github.com/cargo-regkey/regkey/keys"
 )
 
-// Submit sends a signed keyset. It is no error if that very text stands already.
-func (c *Client) Submit(ctx context.Context, account string, note []byte) error {
-	return c.post(ctx, "/accounts/"+url.PathEscape(account)+"/keysets", note)
+// Submit sends a signed keyset, and the attestations of hardware keys that are new in it. It is no error if that very text
+// stands already.
+func (c *Client) Submit(ctx context.Context, account string, s enroll.Submission) error {
+	body := submission{Note: string(s.Note)}
+	for _, chain := range s.Attestations {
+		var texts []string
+		for _, certificate := range chain {
+			texts = append(texts, base64.StdEncoding.EncodeToString(certificate))
+		}
+		body.Attestation = append(body.Attestation, texts)
+	}
+	return c.post(ctx, "/accounts/"+url.PathEscape(account)+"/keysets", body)
 }
 
 // Revoke sends a signed revocation. It is no error if the key is revoked already.
 func (c *Client) Revoke(ctx context.Context, note []byte) error {
-	return c.post(ctx, "/revocations", note)
+	return c.post(ctx, "/revocations", submission{Note: string(note)})
 }
 
-func (c *Client) post(ctx context.Context, path string, note []byte) error {
+// submission is the body of what is posted.
+type submission struct {
+	Note        string     `json:"note"`
+	Attestation [][]string `json:"attestation,omitempty"` // standard base64 of DER, each key's own certificate first
+}
+
+func (c *Client) post(ctx context.Context, path string, body submission) error {
 	d, err := c.Discover(ctx)
 	if err != nil {
 		return err
 	}
-	body := struct {
-		Note string `json:"note"`
-	}{string(note)}
 	// Documents carry their own authority: no token goes along, so none is needed to end a key.
 	return c.anonymous().do(ctx, http.MethodPost, d.API+path, body, nil)
 }

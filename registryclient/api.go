@@ -5,9 +5,11 @@ package registryclient
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"time"
 
 	"github.com/cargo-regkey/regkey/enroll"
@@ -25,12 +27,21 @@ func (c *Client) Submit(ctx context.Context, account string, s enroll.Submission
 		}
 		body.Attestation = append(body.Attestation, texts)
 	}
-	return c.post(ctx, "/accounts/"+url.PathEscape(account)+"/keysets", body)
+	var answer struct {
+		Version int `json:"version"`
+	}
+	if err := c.post(ctx, "/accounts/"+url.PathEscape(account)+"/keysets", body, &answer); err != nil {
+		return err
+	}
+	if answer.Version < 1 {
+		return errors.New("submitting a keyset: the answer names no version, so it is not a registry's yes")
+	}
+	return nil
 }
 
 // Revoke sends a signed revocation. It is no error if the key is revoked already.
 func (c *Client) Revoke(ctx context.Context, note []byte) error {
-	return c.post(ctx, "/revocations", submission{Note: string(note)})
+	return c.post(ctx, "/revocations", submission{Note: string(note)}, nil)
 }
 
 // submission is the body of what is posted.
@@ -39,13 +50,13 @@ type submission struct {
 	Attestation [][]string `json:"attestation,omitempty"` // standard base64 of DER, each key's own certificate first
 }
 
-func (c *Client) post(ctx context.Context, path string, body submission) error {
+func (c *Client) post(ctx context.Context, path string, body submission, answer any) error {
 	d, err := c.Discover(ctx)
 	if err != nil {
 		return err
 	}
 	// Documents carry their own authority: no token goes along, so none is needed to end a key.
-	return c.anonymous().do(ctx, http.MethodPost, d.API+path, body, nil)
+	return c.anonymous().do(ctx, http.MethodPost, d.API+path, body, answer)
 }
 
 // Latest is the keyset that stands and every revocation of the account's keys, as signed notes.
@@ -58,7 +69,7 @@ func (c *Client) Latest(ctx context.Context, account string) (note []byte, revoc
 		Note        string   `json:"note"`
 		Revocations []string `json:"revocations"`
 	}
-	if err := c.get(ctx, d.API+"/accounts/"+url.PathEscape(account)+"/keysets/latest", &answer); err != nil {
+	if err := c.getBatch(ctx, d.API+"/accounts/"+url.PathEscape(account)+"/keysets/latest", &answer); err != nil {
 		return nil, nil, err
 	}
 	return []byte(answer.Note), toBytes(answer.Revocations), nil
@@ -74,13 +85,14 @@ func (c *Client) Keysets(ctx context.Context, account string, from int) (notes [
 		Notes []string `json:"notes"`
 		More  bool     `json:"more"`
 	}
-	if err := c.get(ctx, fmt.Sprintf("%s/accounts/%s/keysets?from=%d", d.API, url.PathEscape(account), from), &answer); err != nil {
+	if err := c.getBatch(ctx, fmt.Sprintf("%s/accounts/%s/keysets?from=%d", d.API, url.PathEscape(account), from), &answer); err != nil {
 		return nil, false, err
 	}
 	return toBytes(answer.Notes), answer.More, nil
 }
 
-// Challenge fetches a fresh one, for one mutation.
+// Challenge fetches a fresh one, for one mutation. A registry whose reads need a token gives challenges without one; only if it
+// refuses that is a token made, which may take a passphrase.
 func (c *Client) Challenge(ctx context.Context) (string, error) {
 	d, err := c.Discover(ctx)
 	if err != nil {
@@ -89,16 +101,21 @@ func (c *Client) Challenge(ctx context.Context) (string, error) {
 	var answer struct {
 		Challenge string `json:"challenge"`
 	}
-	if err := c.get(ctx, d.API+"/challenge", &answer); err != nil {
+	open := *c
+	open.authorize = false
+	if err := open.get(ctx, d.API+"/challenge", &answer); err != nil {
 		return "", err
 	}
-	if answer.Challenge == "" {
-		return "", fmt.Errorf("fetching a challenge: the registry sent none")
+	if !challengeForm.MatchString(answer.Challenge) {
+		return "", errors.New("fetching a challenge: the registry sent none")
 	}
 	return answer.Challenge, nil
 }
 
-// A KeyState is what a registry says of one key.
+// challengeForm leaves a registry its own kind of challenge, in what can stand in a token and on a terminal.
+var challengeForm = regexp.MustCompile(`^[!-~]{1,1024}$`)
+
+// A KeyState is what a registry says of one key. Control characters are taken out of its texts.
 type KeyState struct {
 	Key     keys.ID   `json:"key"`
 	Account string    `json:"account"`
@@ -119,6 +136,15 @@ func (c *Client) Key(ctx context.Context, id keys.ID) (*KeyState, error) {
 	state := &KeyState{}
 	if err := c.get(ctx, d.API+"/keys/"+id.String(), state); err != nil {
 		return nil, err
+	}
+	if state.Key != id {
+		return nil, fmt.Errorf("asking for key %v: the registry answered about another", id)
+	}
+	state.Account, state.Reason = printable(state.Account), printable(state.Reason)
+	for _, texts := range [][]string{state.Can, state.Crates} {
+		for i := range texts {
+			texts[i] = printable(texts[i])
+		}
 	}
 	return state, nil
 }

@@ -6,6 +6,10 @@
 // follows no redirect to another origin. Every answer is limited in size and time. A request is
 // repeated, at most twice, only where sending it again can't do more than sending it once: all
 // requests here are of that kind, as a registry takes the same document twice as one.
+//
+// Proxies are those of the environment, HTTPS_PROXY, HTTP_PROXY and NO_PROXY, by the rules of
+// [http.ProxyFromEnvironment]: a proxy sees which host an https request goes to and no more, and
+// nothing for this machine itself is ever sent to one.
 package registryclient
 
 import (
@@ -14,19 +18,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Limits of one request.
 const (
 	timeout   = 30 * time.Second
-	maxAnswer = 16 << 20 // a batch of 100 keysets at 64 KiB, and some
+	maxAnswer = 1 << 20  // bytes of an answer, unpacked
+	maxBatch  = 16 << 20 // the same of one that holds documents: 100 keysets at 64 KiB, and some
 	maxTries  = 3
 	maxWait   = 10 * time.Second // the longest Retry-After that is waited for
 )
@@ -41,7 +44,7 @@ type Options struct {
 	Token func(ctx context.Context) (string, error)
 }
 
-// A Client speaks to one registry.
+// A Client speaks to one registry. It is not for use by several goroutines at once.
 type Client struct {
 	index   string // as cargo writes it
 	options Options
@@ -57,7 +60,7 @@ type Client struct {
 func New(index string, o Options) *Client {
 	return &Client{
 		index: index, options: o,
-		http: &http.Client{Timeout: timeout, CheckRedirect: sameOrigin},
+		http: &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: checkRedirect},
 		wait: sleep,
 	}
 }
@@ -73,68 +76,49 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// errRedirect is what a redirect to elsewhere ends in.
-var errRedirect = errors.New("the registry redirects to another origin, which is not followed")
-
-func sameOrigin(next *http.Request, via []*http.Request) error {
-	if len(via) > 3 {
-		return errors.New("the registry redirects in circles")
-	}
-	if next.URL.Scheme != via[0].URL.Scheme || next.URL.Host != via[0].URL.Host {
-		return errRedirect
-	}
-	return nil
-}
-
-// ErrPlainHTTP says that a URL would send in clear text over a network.
-var ErrPlainHTTP = errors.New("plain http to another machine")
-
-// checkURL allows https, and http where nobody else is on the path or the user allows it.
-func (c *Client) checkURL(text string) error {
-	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || u.User != nil {
-		return fmt.Errorf("not a URL to speak to: %.200q", text)
-	}
-	if u.Scheme == "https" || u.Scheme == "http" && (c.options.InsecureHTTP || Loopback(u.Hostname())) {
-		return nil
-	}
-	if u.Scheme == "http" {
-		return fmt.Errorf("speaking to %s: %w", u.Host, ErrPlainHTTP)
-	}
-	return fmt.Errorf("not an https URL: %.200q", text)
-}
-
-// Loopback reports whether host names this machine: localhost, or an address of 127.0.0.0/8 or ::1.
-func Loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
-}
-
 // get fetches url and decodes its JSON into answer.
 func (c *Client) get(ctx context.Context, url string, answer any) error {
 	return c.do(ctx, http.MethodGet, url, nil, answer)
 }
 
+// getBatch is get for an answer that may be large.
+func (c *Client) getBatch(ctx context.Context, url string, answer any) error {
+	return c.send(ctx, &call{method: http.MethodGet, url: url, answer: answer, limit: maxBatch})
+}
+
 // do sends a request that is safe to repeat, repeats it where that may help, and decodes the answer.
 func (c *Client) do(ctx context.Context, method, url string, body, answer any) error {
-	if err := c.checkURL(url); err != nil {
-		return err
-	}
-	var data []byte
+	request := &call{method: method, url: url, answer: answer, limit: maxAnswer}
 	if body != nil {
 		var err error
-		if data, err = json.Marshal(body); err != nil {
+		if request.body, err = json.Marshal(body); err != nil {
 			return fmt.Errorf("encoding request: %w", err)
 		}
 	}
+	return c.send(ctx, request)
+}
+
+// A call is one request and where its answer goes. A nil answer is still checked to be JSON: a page that
+// something else put in the registry's place must not pass for its yes.
+type call struct {
+	method, url string
+	body        []byte
+	answer      any
+	limit       int64 // bytes of the answer
+}
+
+func (c *Client) send(ctx context.Context, request *call) error {
+	if err := c.checkURL(request.url); err != nil {
+		return err
+	}
 	for try := 1; ; try++ {
-		err := c.once(ctx, method, url, data, answer)
+		err := c.once(ctx, request)
 		delay, again := c.retry(err, try)
 		if !again {
 			return err
 		}
-		if err := c.wait(ctx, delay); err != nil {
-			return err
+		if stopped := c.wait(ctx, delay); stopped != nil {
+			return fmt.Errorf("waiting to try again, as %v: %w", err, stopped)
 		}
 	}
 }
@@ -143,7 +127,7 @@ func (c *Client) do(ctx context.Context, method, url string, body, answer any) e
 // that asks for a token is asked again with one, at once.
 func (c *Client) retry(err error, try int) (time.Duration, bool) {
 	var status *StatusError
-	if errors.As(err, &status) && status.Status == http.StatusUnauthorized && !c.authorize && c.options.Token != nil {
+	if errors.As(err, &status) && status.Status == http.StatusUnauthorized && !c.authorize && c.options.Token != nil && try < maxTries {
 		c.authorize = true
 		return 0, true
 	}
@@ -161,45 +145,63 @@ func (c *Client) retry(err error, try int) (time.Duration, bool) {
 	return time.Duration(try) * 300 * time.Millisecond, errors.As(err, &network) && network.passing()
 }
 
-func (c *Client) once(ctx context.Context, method, url string, body []byte, answer any) error {
-	request, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+func (c *Client) once(ctx context.Context, request *call) error {
+	response, err := c.ask(ctx, request)
 	if err != nil {
-		return fmt.Errorf("making request: %w", err)
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode < 200 {
+		// 101 hands over the bare connection, whose reading neither ctx nor the timeout would end.
+		return answerError(request.url, response, nil)
+	}
+	data, err := io.ReadAll(io.LimitReader(response.Body, request.limit+1))
+	if err != nil {
+		return &NetworkError{URL: request.url, err: err}
+	}
+	if int64(len(data)) > request.limit {
+		return fmt.Errorf("reading answer from %s: larger than %d bytes", request.url, request.limit)
+	}
+	// Every answer of the protocol is 200 or 201. Another success, such as 202 or 204, is not the registry's yes.
+	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusCreated {
+		return answerError(request.url, response, data)
+	}
+	answer := request.answer
+	if answer == nil {
+		answer = &struct{}{}
+	}
+	if kind := jsontext.Value(data).Kind(); kind != '{' {
+		return fmt.Errorf("reading answer from %s: not the JSON object that was asked for", request.url)
+	}
+	if err := json.Unmarshal(data, answer); err != nil {
+		return fmt.Errorf("reading answer from %s: not the JSON that was asked for: %s", request.url, printable(err.Error()))
+	}
+	return nil
+}
+
+// ask sends one request.
+func (c *Client) ask(ctx context.Context, r *call) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, r.method, r.url, bytes.NewReader(r.body))
+	if err != nil {
+		return nil, fmt.Errorf("making request: %w", err)
 	}
 	request.Header.Set("Accept", "application/json")
 	if c.options.UserAgent != "" {
 		request.Header.Set("User-Agent", c.options.UserAgent)
 	}
-	if body != nil {
+	if r.body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
 	if c.authorize {
 		token, err := c.options.Token(ctx)
 		if err != nil {
-			return fmt.Errorf("making a read token: %w", err)
+			return nil, fmt.Errorf("making a read token: %w", err)
 		}
 		request.Header.Set("Authorization", token)
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		return &NetworkError{URL: url, err: err}
+		return nil, &NetworkError{URL: r.url, err: err}
 	}
-	defer response.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
-	if err != nil {
-		return &NetworkError{URL: url, err: err}
-	}
-	if len(data) > maxAnswer {
-		return fmt.Errorf("reading answer from %s: larger than %d bytes", url, maxAnswer)
-	}
-	if response.StatusCode/100 != 2 {
-		return answerError(url, response, data)
-	}
-	if answer == nil {
-		return nil
-	}
-	if err := json.Unmarshal(data, answer); err != nil {
-		return fmt.Errorf("reading answer from %s: not the JSON that was asked for: %w", url, err)
-	}
-	return nil
+	return response, nil
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -41,32 +42,34 @@ func (c *Client) Discover(ctx context.Context) (*Discovery, error) {
 	}
 	base, sparse := strings.CutPrefix(c.index, "sparse+")
 	if !sparse {
-		return nil, fmt.Errorf("asking %s for its key API: %w, as it is not a sparse index", c.index, ErrNoKeyAPI)
+		return nil, fmt.Errorf("asking %s for its key API: %w, as it is not a sparse index", shown(c.index), ErrNoKeyAPI)
 	}
 	d, err := c.fetchDiscovery(ctx, base)
 	if err != nil {
-		return nil, fmt.Errorf("asking %s for its key API: %w", c.index, err)
+		return nil, fmt.Errorf("asking %s for its key API: %w", shown(c.index), err)
 	}
 	c.discovered, c.authorize = d, d.AuthRequired && c.options.Token != nil
 	return d, nil
 }
 
 func (c *Client) fetchDiscovery(ctx context.Context, base string) (*Discovery, error) {
+	origin, err := c.checkBase(base)
+	if err != nil {
+		return nil, err
+	}
 	var config struct {
 		Regkey       jsontext.Value `json:"regkey"`
 		AuthRequired bool           `json:"auth-required"`
 	}
-	config.AuthRequired = false
-	err := c.anonymous().get(ctx, strings.TrimSuffix(base, "/")+"/config.json", &config)
-	var refused *Error
-	var status *StatusError
-	switch {
-	case errors.As(err, &status) && status.Status == http.StatusUnauthorized,
-		errors.As(err, &refused) && refused.Status == http.StatusForbidden:
-		return c.wellKnown(ctx, base)
-	case err != nil:
+	err = c.anonymous().get(ctx, strings.TrimSuffix(base, "/")+"/config.json", &config)
+	switch answered(err) {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return c.wellKnown(ctx, origin)
+	}
+	if err != nil {
 		return nil, err
-	case config.Regkey == nil:
+	}
+	if config.Regkey == nil || config.Regkey.Kind() == 'n' {
 		return nil, ErrNoKeyAPI
 	}
 	d := &Discovery{AuthRequired: config.AuthRequired}
@@ -74,16 +77,11 @@ func (c *Client) fetchDiscovery(ctx context.Context, base string) (*Discovery, e
 }
 
 // wellKnown is open where config.json is not.
-func (c *Client) wellKnown(ctx context.Context, base string) (*Discovery, error) {
-	u, err := url.Parse(base)
-	if err != nil {
-		return nil, err
-	}
+func (c *Client) wellKnown(ctx context.Context, origin *url.URL) (*Discovery, error) {
 	var document jsontext.Value
-	err = c.anonymous().get(ctx, u.Scheme+"://"+u.Host+"/.well-known/regkey.json", &document)
-	var refused *Error
-	var status *StatusError
-	if errors.As(err, &refused) || errors.As(err, &status) && status.Status/100 == 4 {
+	err := c.anonymous().get(ctx, origin.Scheme+"://"+origin.Host+"/.well-known/regkey.json", &document)
+	switch answered(err) {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusGone:
 		return nil, ErrNoKeyAPI
 	}
 	if err != nil {
@@ -100,6 +98,19 @@ func (c *Client) wellKnown(ctx context.Context, base string) (*Discovery, error)
 	return d, c.check(document, d)
 }
 
+// answered is the status of the answer that err is about, or 0.
+func answered(err error) int {
+	var refused *Error
+	var status *StatusError
+	switch {
+	case errors.As(err, &refused):
+		return refused.Status
+	case errors.As(err, &status):
+		return status.Status
+	}
+	return 0
+}
+
 // anonymous is the client without a token: discovery must work before a key is trusted.
 func (c *Client) anonymous() *Client {
 	plain := *c
@@ -107,18 +118,59 @@ func (c *Client) anonymous() *Client {
 	return &plain
 }
 
+// maxMaxAge is the largest max-age that is believed, in seconds: a year. What is beyond could overflow where it is counted in nanoseconds.
+const maxMaxAge = 366 * 24 * 3600
+
+// check reads a regkey member, which comes from somebody whom nothing is known of yet.
 func (c *Client) check(document jsontext.Value, d *Discovery) error {
-	if err := json.Unmarshal(document, d); err != nil {
-		return fmt.Errorf("its regkey member can't be read: %w", err)
+	// The version first: another one may mean other members.
+	var speaks struct {
+		Version int `json:"version"`
 	}
-	if d.Version != 1 {
-		return fmt.Errorf("it speaks version %d of the key API, and this program version 1", d.Version)
+	if err := json.Unmarshal(document, &speaks); err != nil {
+		return fmt.Errorf("its regkey member can't be read: %s", printable(err.Error()))
+	}
+	if speaks.Version != 1 {
+		return fmt.Errorf("it speaks version %d of the key API, and this program version 1", speaks.Version)
+	}
+	if err := json.Unmarshal(document, d); err != nil {
+		return fmt.Errorf("its regkey member can't be read: %s", printable(err.Error()))
 	}
 	if d.Index != c.index {
-		return &IndexError{Want: c.index, Said: printable(d.Index)}
+		if !indexForm.MatchString(d.Index) || len(d.Index) > maxURL {
+			return fmt.Errorf("what it calls its index is no index URL: %.200q", d.Index)
+		}
+		return &IndexError{Want: c.index, Said: d.Index}
+	}
+	if d.MaxAge < 0 || d.MaxAge > maxMaxAge {
+		return fmt.Errorf("the max-age of its tokens, %d seconds, is none that a registry has", d.MaxAge)
 	}
 	d.API = strings.TrimSuffix(d.API, "/")
-	return c.checkURL(d.API)
+	return c.checkAPI(d.API)
+}
+
+// indexForm is what an index URL that may be shown to the user, as one to type, is made of: nothing that a shell reads as more
+// than text.
+var indexForm = regexp.MustCompile(`^sparse\+https?://[A-Za-z0-9._\[\]:-]+(/[A-Za-z0-9._~%+:/-]*)?$`)
+
+// checkAPI keeps a registry from leading its users to where it could not speak itself: to a service on their own machine, or out
+// of TLS.
+func (c *Client) checkAPI(text string) error {
+	api, err := c.checkBase(text)
+	if err != nil {
+		return fmt.Errorf("checking the address of its key API: %w", err)
+	}
+	index, err := url.Parse(strings.TrimPrefix(c.index, "sparse+"))
+	if err != nil {
+		return errors.New("its address is not a URL to speak to")
+	}
+	switch {
+	case index.Scheme == "https" && api.Scheme != "https":
+		return fmt.Errorf("its index is on https and its key API, %s, is not: %w", api.Host, ErrPlainHTTP)
+	case Loopback(api.Hostname()) && !Loopback(index.Hostname()):
+		return fmt.Errorf("its index is not on this machine and its key API, %s, would be", api.Host)
+	}
+	return nil
 }
 
 // An IndexError says that a registry calls itself by another index URL than the user does.

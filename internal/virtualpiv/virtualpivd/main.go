@@ -4,7 +4,8 @@
 //	virtualpivd --card name=yk1,serial=12345678,firmware=5.7.4 --card name=yk2,serial=2
 //
 // or it plugs one card into vsmartcard's reader under a real pcscd, by calling it, or by being
-// called (see package vpcd; "vpcd" in the first line is then the address to configure):
+// called ("vpcd" in the first line is then the address to configure; see package vpcd for why
+// such a card is never to be removed):
 //
 //	virtualpivd --card name=yk1 --vpcd 127.0.0.1:35963
 //	virtualpivd --card name=yk1 --vpcd-listen

@@ -102,10 +102,12 @@ func (p plug) Reset() {
 
 // A server has the tokens, and either a daemon or a connection to a real one's reader.
 type server struct {
+	ctx    context.Context
 	tokens []*token
 	daemon *pcsc.Daemon
-	// vpcd is the address of the reader, or the one that it calls.
-	vpcd string
+	// vpcd is the address of the reader, or the one that it calls (listening).
+	vpcd      string
+	listening bool
 	// hang ends the connection to the reader, and served awaits that.
 	hang   context.CancelFunc
 	served sync.WaitGroup
@@ -113,16 +115,14 @@ type server struct {
 
 // start plugs in every token that is not to start out.
 func start(ctx context.Context, o options) (*server, error) {
-	s := &server{tokens: o.tokens, vpcd: o.vpcd}
+	s := &server{ctx: ctx, tokens: o.tokens, vpcd: o.vpcd, listening: o.listen}
 	var err error
 	switch {
 	case (o.vpcd != "" || o.listen) && len(o.tokens) != 1:
 		return nil, errors.New("plugging into a reader: it takes one card")
 	case o.listen:
-		err = s.listen(ctx)
-	case o.vpcd != "":
-		err = s.dial(ctx)
-	default:
+		err = s.listen()
+	case o.vpcd == "":
 		s.daemon, err = pcsc.Start(o.dir)
 	}
 	if err != nil {
@@ -136,44 +136,53 @@ func start(ctx context.Context, o options) (*server, error) {
 	return s, nil
 }
 
-// dial calls the reader.
-func (s *server) dial(ctx context.Context) error {
-	ctx, s.hang = context.WithCancel(ctx)
-	s.served.Go(func() {
-		if err := vpcd.Dial(ctx, s.vpcd, plug{s.tokens[0]}); err != nil && ctx.Err() == nil {
-			fmt.Fprintln(os.Stderr, "virtualpivd:", err)
-		}
-	})
-	return nil
-}
-
 // listen waits for the reader's call, on ports that are free.
-func (s *server) listen(ctx context.Context) error {
+func (s *server) listen() error {
 	l, err := vpcd.Listen("127.0.0.1", 0)
 	if err != nil {
 		return err
 	}
 	s.vpcd = l.Address()
-	ctx, s.hang = context.WithCancel(ctx)
+	ctx, hang := context.WithCancel(s.ctx)
+	s.hang = hang
 	s.served.Go(func() { _ = l.Serve(ctx, plug{s.tokens[0]}) })
 	return nil
 }
 
 // insert plugs a token in.
 func (s *server) insert(t *token) {
-	t.pull(false)
 	if s.daemon != nil {
+		t.pull(false)
 		s.daemon.Insert(t.reader, t.card)
 		return
 	}
+	if !s.listening {
+		s.remove(t)
+		t.pull(false)
+		t.card.Reset()
+		ctx, hang := context.WithCancel(s.ctx)
+		s.hang = hang
+		s.served.Go(func() {
+			if err := vpcd.Dial(ctx, s.vpcd, plug{t}); err != nil && ctx.Err() == nil {
+				fmt.Fprintln(os.Stderr, "virtualpivd:", err)
+			}
+		})
+		return
+	}
+	t.pull(false)
 	t.card.Reset()
 }
 
 // remove pulls a token out.
 func (s *server) remove(t *token) {
 	t.pull(true)
-	if s.daemon != nil {
+	switch {
+	case s.daemon != nil:
 		s.daemon.Remove(t.reader)
+	case !s.listening && s.hang != nil:
+		s.hang()
+		s.served.Wait()
+		s.hang = nil
 	}
 }
 

@@ -6,11 +6,13 @@
 package main
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // tools runs programs against a socket, in a folder of their own.
@@ -31,7 +33,9 @@ func (x tools) run(name string, args ...string) string {
 
 func (x tools) try(name string, args ...string) (string, error) {
 	x.Helper()
-	command := exec.CommandContext(x.Context(), name, args...)
+	ctx, cancel := context.WithTimeout(x.Context(), time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, name, args...)
 	command.Dir = x.dir
 	command.Env = append(os.Environ(), "PCSCLITE_CSOCK_NAME="+x.socket, "HOME="+x.dir, "LC_ALL=C.UTF-8")
 	out, err := command.CombinedOutput()

@@ -13,8 +13,8 @@ import (
 // pairTries bounds the search for two free ports in a row.
 const pairTries = 20
 
-// A Listener waits for a driver on two ports in a row: the card is in the first slot, the
-// second stays empty.
+// A Listener waits for a driver on two ports in a row: the card is in the first slot, in the
+// second is one that knows nothing.
 type Listener struct {
 	slots [2]net.Listener
 }
@@ -52,7 +52,7 @@ func (l *Listener) Serve(ctx context.Context, card Card) error {
 		_ = l.slots[1].Close()
 	})
 	defer stop()
-	all.Go(func() { accept(ctx, l.slots[1], empty{}) })
+	all.Go(func() { accept(ctx, l.slots[1], stranger{}) })
 	accept(ctx, l.slots[0], card)
 	return ctx.Err()
 }
@@ -71,9 +71,10 @@ func accept(ctx context.Context, l net.Listener, card Card) {
 	}
 }
 
-// empty is a slot with no card.
-type empty struct{}
+// stranger is the card in the second slot: the driver has no word for an empty one. It knows
+// T=0 alone and no command.
+type stranger struct{}
 
-func (empty) Transmit([]byte) []byte { return nil }
-func (empty) ATR() []byte            { return nil }
-func (empty) Reset()                 {}
+func (stranger) Transmit([]byte) []byte { return []byte{0x6d, 0x00} }
+func (stranger) ATR() []byte            { return []byte{0x3b, 0x00} }
+func (stranger) Reset()                 {}

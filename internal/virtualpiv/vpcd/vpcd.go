@@ -3,14 +3,14 @@
 // test programs alone import it.
 //
 // Which side calls the other is the driver's DEVICENAME: "/dev/null:PORT" waits for [Dial], on
-// all of the machine's addresses; "HOST:PORT" calls a [Listener], and both of its ports must
-// listen before pcscd starts, since the driver has two slots. A driver that loses such a
-// connection brings its pcscd down, so neither side here ever hangs up first.
+// all of the machine's addresses, and takes a hang-up for a card that was pulled out;
+// "HOST:PORT" calls a [Listener], and both of its ports must listen before pcscd starts, since
+// the driver has two slots. There a hang-up brings pcscd down (vsmartcard 0.8), so a token that
+// is to be pulled out wants the first way, or package pcsc.
 //
 // Both sides send frames: a length of two bytes, big-endian, then as many bytes. From the
 // reader a frame of one byte is an order (power off, power on, reset, tell the ATR), and any
-// other is a command APDU, which is answered with a frame. An empty frame for an ATR is a slot
-// without a card; for a command, a card that vanished.
+// other is a command APDU, which is answered with a frame.
 package vpcd
 
 import (
@@ -39,7 +39,8 @@ type Card interface {
 }
 
 // Dial connects to the reader at an address (HOST:PORT) and serves the card until the reader
-// hangs up (nil) or ctx ends (its error).
+// hangs up (nil), the card is not there (nil; the connection is closed), or ctx ends (its
+// error).
 func Dial(ctx context.Context, address string, card Card) error {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -69,6 +70,9 @@ func serve(ctx context.Context, conn net.Conn, card Card) error {
 		answer, due := respond(card, frame)
 		if !due {
 			continue
+		}
+		if answer == nil {
+			return nil
 		}
 		if len(answer) > math.MaxUint16 {
 			return fmt.Errorf("answering the virtual reader: %d bytes do not fit one frame", len(answer))

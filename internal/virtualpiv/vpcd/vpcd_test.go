@@ -20,6 +20,8 @@ type driver struct {
 	net.Conn
 }
 
+func newDriver(t *testing.T, conn net.Conn) driver { return driver{t, conn} }
+
 func (d driver) send(frame ...byte) {
 	d.Helper()
 	if _, err := d.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(frame))), frame...)); err != nil {
@@ -52,7 +54,7 @@ func TestDriverThatCalls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := driver{t, first}
+	d := newDriver(t, first)
 	if got := d.ask(orderATR); !bytes.Equal(got, card.ATR()) {
 		t.Errorf("ATR %x", got)
 	}
@@ -67,19 +69,12 @@ func TestDriverThatCalls(t *testing.T) {
 	if got := d.ask(0, 0xfd, 0, 0, 0); !bytes.Equal(got, []byte{0x6d, 0}) {
 		t.Errorf("version after a reset: %x", got)
 	}
-	card.Order(virtualpiv.Fault{Kind: virtualpiv.PulledBefore})
-	if got := d.ask(selectPIV...); len(got) != 0 {
-		t.Errorf("pulled out: %x", got)
-	}
-	if got := d.ask(orderATR); len(got) != 0 {
-		t.Errorf("ATR of nothing: %x", got)
-	}
 	second, err := net.Dial("tcp", l.slots[1].Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := (driver{t, second}).ask(orderATR); len(got) != 0 {
-		t.Errorf("ATR of the second slot: %x", got)
+	if got := newDriver(t, second).ask(0, 0xfd, 0, 0, 0); !bytes.Equal(got, []byte{0x6d, 0}) {
+		t.Errorf("the second slot answers %x", got)
 	}
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
@@ -102,7 +97,7 @@ func TestDriverThatIsCalled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := driver{t, conn}
+	d := newDriver(t, conn)
 	if got := d.ask(orderATR); len(got) == 0 {
 		t.Error("no ATR")
 	}
@@ -115,7 +110,23 @@ func TestDriverThatIsCalled(t *testing.T) {
 	if err := <-ended; err == nil {
 		t.Error("a frame cut short was no error")
 	}
-	if err := Dial(t.Context(), "127.0.0.1:1", empty{}); err == nil {
+	if err := Dial(t.Context(), "127.0.0.1:1", stranger{}); err == nil {
 		t.Error("nobody listens there")
+	}
+}
+
+func TestPulledOutIsHungUp(t *testing.T) {
+	here, there := net.Pipe()
+	card := virtualpiv.New(virtualpiv.Options{})
+	card.Order(virtualpiv.Fault{Kind: virtualpiv.PulledBefore})
+	ended := make(chan error, 1)
+	go func() { ended <- serve(t.Context(), there, card) }()
+	d := newDriver(t, here)
+	d.send(selectPIV...)
+	if err := <-ended; err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	if _, err := here.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("the connection after the end: %v", err)
 	}
 }

@@ -113,7 +113,7 @@ func (c *Client) Challenge(ctx context.Context) (string, error) {
 }
 
 // challengeForm leaves a registry its own kind of challenge, in what can stand in a token and on a terminal.
-var challengeForm = regexp.MustCompile(`^[!-~]{1,1024}$`)
+var challengeForm = regexp.MustCompile(`^[!-~]{1,1000}$`)
 
 // A KeyState is what a registry says of one key. Control characters are taken out of its texts.
 type KeyState struct {
@@ -125,6 +125,18 @@ type KeyState struct {
 	Until   time.Time `json:"until"`
 	Revoked bool      `json:"revoked"`
 	Reason  string    `json:"reason"`
+	// Hardware is nil unless the registry has verified an attestation of the key.
+	Hardware *KeyHardware `json:"hardware"`
+}
+
+// KeyHardware is what a registry has verified of a key in hardware.
+type KeyHardware struct {
+	Serial   uint32 `json:"serial"`
+	Firmware string `json:"firmware"`
+	Slot     string `json:"slot"`
+	PIN      string `json:"pin"`   // policy
+	Touch    string `json:"touch"` // policy
+	Form     string `json:"form"`  // of the token; may be empty
 }
 
 // Key asks what the registry thinks of a key. An unknown one is an [*Error] with code key-unknown.

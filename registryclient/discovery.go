@@ -26,7 +26,17 @@ type Discovery struct {
 	Bootstrap []string `json:"bootstrap"` // "code", "bearer", "oidc"
 	Challenge bool     `json:"challenge"` // every mutation carries a challenge
 
+	Hardware HardwareWanted `json:"hardware"` // of keys that may do more than read
+
 	AuthRequired bool `json:"-"` // reads need a token
+}
+
+// HardwareWanted is what a registry asks of keys that may do more than read, to be told before one is made. The zero value
+// asks for nothing.
+type HardwareWanted struct {
+	Required    bool   `json:"required"`     // made in a hardware token, and attested
+	Touch       bool   `json:"touch"`        // with the touch policy always or cached
+	MinFirmware string `json:"min-firmware"` // of the token, such as "5.7.0"; "": any
 }
 
 // ErrNoKeyAPI says that the registry has no regkey API: its keys, if it knows any, are managed
@@ -145,6 +155,7 @@ func (c *Client) check(document jsontext.Value, d *Discovery) error {
 	if d.MaxAge < 0 || d.MaxAge > maxMaxAge {
 		return fmt.Errorf("the max-age of its tokens, %d seconds, is none that a registry has", d.MaxAge)
 	}
+	d.Hardware.MinFirmware = printable(d.Hardware.MinFirmware)
 	d.API = strings.TrimSuffix(d.API, "/")
 	return c.checkAPI(d.API)
 }

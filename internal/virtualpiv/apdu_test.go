@@ -102,15 +102,17 @@ func FuzzTransmit(f *testing.F) {
 	}
 	card := New(Options{Finger: func() bool { return false }})
 	f.Fuzz(func(t *testing.T, apdu []byte) {
+		// Every run begins with the same card, but for its randomness, and with all rights.
+		card.Reset()
+		card.factory()
+		card.ClearLog()
 		card.Transmit([]byte{0, insSelect, 4, 0, 5, 0xa0, 0, 0, 3, 8})
-		card.mu.Lock()
-		card.session.managed = true
-		if card.slots[0x9a] == nil {
-			card.slots[0x9a] = card.attester.pair()
-		}
-		card.mu.Unlock()
+		card.session.managed, card.session.verified = true, true
+		card.slots[0x9a] = card.attester.pair()
 		if answer := card.Transmit(apdu); len(answer) < 2 {
 			t.Errorf("answer %x has no status", answer)
 		}
+		// What it left behind must still be usable.
+		card.Transmit([]byte{0, insAuthenticate, card.manage.algorithm, slotManagement, 4, 0x7c, 2, 0x80, 0})
 	})
 }

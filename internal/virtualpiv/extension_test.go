@@ -24,6 +24,7 @@ func TestManagementKey(t *testing.T) {
 		{"AES-256 on 5.7.4", v574, algorithmAES256, 32, statusOK},
 		{"3DES on 5.7.4", v574, algorithm3DES, 24, statusOK},
 		{"a wrong length", v574, algorithmAES256, 24, statusBadData},
+		{"an unknown algorithm without a key", v574, 0x30, 0, statusBadData},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			u := take(t, c.firmware)

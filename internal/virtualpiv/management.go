@@ -123,7 +123,10 @@ func (c *Card) setManagementKey(cmd command) uint16 {
 		return statusBadParameters
 	}
 	d := cmd.data
-	if len(d) < 3 || d[1] != slotManagement || len(d) != 3+int(d[2]) || managementKeySizes[d[0]] != int(d[2]) {
+	if len(d) < 3 || d[1] != slotManagement || len(d) != 3+int(d[2]) {
+		return statusBadData
+	}
+	if size, known := managementKeySizes[d[0]]; !known || size != int(d[2]) {
 		return statusBadData
 	}
 	if d[0] != algorithm3DES && !c.atLeast(5, 4, 0) {

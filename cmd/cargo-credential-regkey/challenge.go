@@ -26,18 +26,24 @@ const (
 // program, never one found on PATH, which a project can influence, and takes its output as
 // the challenge.
 func challengeFromSibling(ctx context.Context, index string) (string, error) {
+	regkey, err := sibling()
+	if err != nil {
+		return "", err
+	}
+	return fetchChallenge(ctx, regkey, index)
+}
+
+// sibling is the path of the regkey that lies beside this program.
+func sibling() (string, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return "", fmt.Errorf("finding regkey: %w", err)
 	}
-	return fetchChallenge(ctx, filepath.Join(filepath.Dir(self), siblingName()), index)
-}
-
-func siblingName() string {
+	name := "regkey"
 	if runtime.GOOS == "windows" {
-		return "regkey.exe"
+		name = "regkey.exe"
 	}
-	return "regkey"
+	return filepath.Join(filepath.Dir(self), name), nil
 }
 
 func fetchChallenge(ctx context.Context, regkey, index string) (string, error) {

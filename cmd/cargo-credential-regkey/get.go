@@ -40,15 +40,17 @@ func (p *provider) Get(ctx context.Context, r cargo.ProviderRequest) (cargo.Prov
 		return cargo.ProviderToken{}, err
 	}
 	operation := token.Operation(r.Operation)
-	limit := readLimit
-	if operation.IsMutation() {
-		limit = mutationLimit
+	limit := mutationLimit
+	if !operation.IsMutation() {
+		limit, id = readLimit, id.forReading()
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	defer p.watch(ctx, id, r.Index)()
 
 	key, err := p.unlock(ctx, id, r, limit)
-	if err != nil {
+	inHardware := errors.Is(err, keys.ErrHardware)
+	if err != nil && !inHardware {
 		return cargo.ProviderToken{}, err
 	}
 	request := token.Request{
@@ -61,15 +63,19 @@ func (p *provider) Get(ctx context.Context, r cargo.ProviderRequest) (cargo.Prov
 			return cargo.ProviderToken{}, refuse(err, "%s wants a challenge in each token, and fetching one failed: try again, or run regkey status", id.registry)
 		}
 	}
-	now := p.now()
-	text, err := token.Mint(ctx, key, request, now)
+	now, text := p.now(), ""
+	if inHardware {
+		text, now, err = p.inHardware(ctx, id, request)
+	} else if text, err = token.Mint(ctx, key, request, now); err != nil {
+		err = refuse(err, "no token could be made to %s", purpose(r, id))
+	}
 	if err != nil {
-		return cargo.ProviderToken{}, refuse(err, "no token could be made to %s", purpose(r, id))
+		return cargo.ProviderToken{}, err
 	}
 	return cargo.ProviderToken{Text: text, Expires: now.Add(id.window - min(readMargin, id.window/5))}, nil
 }
 
-// unlock opens the key, and asks again after a wrong passphrase where a person typed it.
+// unlock opens the key, or fails with keys.ErrHardware, and asks again after a wrong passphrase where a person typed it.
 func (p *provider) unlock(ctx context.Context, id *identity, r cargo.ProviderRequest, limit time.Duration) (*keys.SoftwareKey, error) {
 	typed := false
 	ask := func(ctx context.Context, _ keys.Record) (keys.Secret, error) {
@@ -101,6 +107,8 @@ func unlockFailure(err error, id *identity, typed bool, limit time.Duration) err
 		return told
 	}
 	switch {
+	case errors.Is(err, keys.ErrHardware):
+		return err
 	case errors.Is(err, errNoTerminal):
 		return refuse(err, "%s needs a passphrase and there is no terminal to ask on: set %s to a file that holds it", id.key, envPassphraseFile)
 	case errors.Is(err, errCancelled):

@@ -36,6 +36,18 @@ type identity struct {
 	window    time.Duration // how long after signing the registry takes a token
 	recovery  string        // what to do where the key is not there
 	open      func(ctx context.Context, ask keys.PassphraseFunc) (*keys.SoftwareKey, error)
+	lookup    func() (keys.Record, error) // the key's record; nil for a key file
+	reads     *identity                   // with the key that reads here, if that is another
+	// attends reports whether changes need a hardware token that this identity does without; nil: no.
+	attends func() bool
+}
+
+// forReading is what signs for reading.
+func (id *identity) forReading() *identity {
+	if id.reads != nil {
+		return id.reads
+	}
+	return id
 }
 
 // identity finds what signs for index, and opens nothing yet. The environment comes first where it
@@ -73,15 +85,29 @@ func (p *provider) identity(index string) (*identity, error) {
 	if enrolment.Key == "" {
 		return nil, refuse(nil, "no key of this machine is enrolled at %s any more: run regkey enroll --registry %s", name, name)
 	}
-	return &identity{
-		registry:  name,
-		key:       fmt.Sprintf("key %q", enrolment.Key),
-		subject:   enrolment.Subject,
-		challenge: enrolment.Challenge,
-		window:    cmp.Or(time.Duration(enrolment.MaxAge)*time.Second, defaultWindow),
-		recovery:  fmt.Sprintf("bring its file back, or enrol another key with regkey enroll --registry %s --key NAME", name),
-		open: func(ctx context.Context, ask keys.PassphraseFunc) (*keys.SoftwareKey, error) {
-			return keys.OpenStore(filepath.Join(dir, "keys")).Unlock(ctx, enrolment.Key, ask)
-		},
-	}, nil
+	store := keys.OpenStore(filepath.Join(dir, "keys"))
+	use := func(key string) *identity {
+		return &identity{
+			registry:  name,
+			key:       fmt.Sprintf("key %q", key),
+			subject:   enrolment.Subject,
+			challenge: enrolment.Challenge,
+			window:    cmp.Or(time.Duration(enrolment.MaxAge)*time.Second, defaultWindow),
+			recovery:  fmt.Sprintf("bring its file back, or enrol another key with regkey enroll --registry %s --key NAME", name),
+			open: func(ctx context.Context, ask keys.PassphraseFunc) (*keys.SoftwareKey, error) {
+				return store.Unlock(ctx, key, ask)
+			},
+			lookup: func() (keys.Record, error) { return store.Lookup(key) },
+		}
+	}
+	id := use(enrolment.Key)
+	if enrolment.ReadKey != "" {
+		id.reads = use(enrolment.ReadKey)
+		id.reads.recovery = fmt.Sprintf("run regkey enroll --registry %s, which makes another", name)
+		id.reads.attends = func() bool {
+			record, err := id.lookup()
+			return err == nil && record.Protection == keys.Hardware
+		}
+	}
+	return id, nil
 }

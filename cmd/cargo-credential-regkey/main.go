@@ -41,6 +41,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 			stderr:    stderr,
 			terminal:  askOnTerminal,
 			challenge: challengeFromSibling,
+			regkey:    runRegkey,
 		}
 		if err := cargo.ServeProvider(context.Background(), stdin, stdout, p); err != nil {
 			p.say("%v", err)

@@ -32,15 +32,20 @@ func askOnTerminal(ctx context.Context, prompt string) (keys.Secret, error) {
 		return keys.Secret{}, fmt.Errorf("%w: %w", errNoTerminal, err)
 	}
 	defer func() { _, _ = in.Close(), out.Close() }()
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := untilCargoGoes(ctx)
 	defer stop()
+	return askRaw(ctx, in, out, prompt)
+}
+
+// untilCargoGoes ends with ctx, with SIGINT, SIGTERM and SIGHUP, and when cargo waits for the answer no more.
+func untilCargoGoes(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	ctx, gone := context.WithCancel(ctx)
-	defer gone()
 	go func() {
 		waitForReaderGone(os.Stdout)
 		gone()
 	}()
-	return askRaw(ctx, in, out, prompt)
+	return ctx, func() { gone(); stop() }
 }
 
 // askRaw reads in raw mode: the echo is off before the prompt shows, so what is typed early does not show

@@ -24,6 +24,8 @@ type provider struct {
 	terminal func(ctx context.Context, prompt string) (keys.Secret, error)
 	// challenge fetches a challenge from the registry with that index URL.
 	challenge func(ctx context.Context, index string) (string, error)
+	// regkey runs the regkey beside this program and returns what it prints, also if it fails.
+	regkey func(ctx context.Context, stdin []byte, stderr io.Writer, args ...string) (string, error)
 }
 
 var _ cargo.ProviderHandler = (*provider)(nil)

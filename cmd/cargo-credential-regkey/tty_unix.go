@@ -28,3 +28,6 @@ func waitForReaderGone(f *os.File) {
 		}
 	}
 }
+
+// interrupt asks a process to end in good order.
+func interrupt(p *os.Process) error { return p.Signal(unix.SIGTERM) }

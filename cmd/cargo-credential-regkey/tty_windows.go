@@ -21,3 +21,6 @@ func openTerminal() (in, out *os.File, err error) {
 // waitForReaderGone waits for ever: Windows has no such sign for a pipe, and the time limit of the
 // question has to do.
 func waitForReaderGone(*os.File) { select {} }
+
+// interrupt ends a process at once: Windows knows no request for one in particular.
+func interrupt(p *os.Process) error { return p.Kill() }

@@ -68,8 +68,9 @@ func (e Environment) CargoHome() (string, error) {
 }
 
 // A Config is cargo's configuration as it stands in one working folder, read once. What belongs to
-// the user ($CARGO_HOME and the environment) and what a project brought along are kept apart, because a checkout
-// may come from anybody. Options of cargo's command line (--config) are unknown to it.
+// the user ($CARGO_HOME and the environment) and what a project brought along are kept apart,
+// because a checkout may come from anybody. Options of cargo's command line (--config) are unknown
+// to it.
 type Config struct {
 	env      Environment
 	home     string
@@ -86,10 +87,10 @@ type passedOver struct {
 }
 
 // OpenConfig reads the files that cargo 1.95 would read in env.Dir: .cargo/config.toml there and in
-// every folder above, $CARGO_HOME/config.toml, what these include, and $CARGO_HOME/credentials.toml; a file of the
-// same name without ".toml" goes first. A file above that is the one in $CARGO_HOME is not a
-// project's. Files are limited to 1 MiB each. Text that is not TOML is a [*SyntaxError].
-// No error ever holds a value from a file.
+// every folder above, $CARGO_HOME/config.toml, what these include, and
+// $CARGO_HOME/credentials.toml; a file of the same name without ".toml" goes first. A file above
+// that is the one in $CARGO_HOME is not a project's. Files are limited to 1 MiB each. Text that is
+// not TOML is a [*SyntaxError]. No error ever holds a value from a file.
 func OpenConfig(env Environment) (*Config, error) {
 	if !filepath.IsAbs(env.Dir) {
 		return nil, fmt.Errorf("reading cargo's configuration: working folder %q is not absolute", env.Dir)

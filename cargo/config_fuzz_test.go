@@ -83,7 +83,8 @@ func FuzzConfig(f *testing.F) {
 	})
 }
 
-// FuzzSetProvider: an edit that succeeds changes one setting and no other, and a second one changes nothing.
+// FuzzSetProvider: an edit that succeeds changes one setting and no other, and a second one changes
+// nothing.
 func FuzzSetProvider(f *testing.F) {
 	for _, text := range seedTexts(f) {
 		f.Add([]byte(text), "lab", labIndex, program)

@@ -23,9 +23,9 @@ var builtIn = []string{
 }
 
 // Providers lists what cargo 1.95, run in this folder, would ask for a token of the registry with
-// this index URL, in its order: the registry's own provider alone or, if it has none, the global ones. It is
-// what takes effect, so projects and the environment count. Where cargo would refuse, so does
-// Providers.
+// this index URL, in its order: the registry's own provider alone or, if it has none, the global
+// ones. It is what takes effect, so projects and the environment count. Where cargo would refuse,
+// so does Providers.
 func (c *Config) Providers(index string) ([]Provider, error) {
 	name, err := c.nameInUse(index)
 	if err != nil {

@@ -15,7 +15,8 @@ type Registry struct {
 	Index  string // as cargo spells it to a credential provider
 	Origin Origin // of the index
 
-	// CredentialProvider is the registry's own line: the program (as written) and its arguments. Nil if it has none.
+	// CredentialProvider is the registry's own line: the program (as written) and its arguments.
+	// Nil if it has none.
 	CredentialProvider []string
 	ProviderOrigin     Origin
 }
@@ -177,8 +178,8 @@ func parseWords(value any) (words []string, ok bool) {
 }
 
 // RegistryByIndex finds the name that the user gave an index URL. Of several names, which cargo
-// refuses to use and [Config.Warnings] reports, it is the first in the alphabet. Names known to the environment alone are
-// in lower case, with "_" for "-", as cargo takes them.
+// refuses to use and [Config.Warnings] reports, it is the first in the alphabet. Names known to the
+// environment alone are in lower case, with "_" for "-", as cargo takes them.
 func (c *Config) RegistryByIndex(index string) (Registry, bool) {
 	names := c.fileNames(c.own())
 	for name := range c.environmentIndexes() {

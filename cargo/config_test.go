@@ -204,7 +204,8 @@ func (s *scenario) setWant(t *testing.T, text string) {
 }
 
 // TestConfigLikeCargo runs the real cargo in every scenario: it must start the very program that
-// Providers names first, with its arguments, for the index that Registry names, or refuse where they do.
+// Providers names first, with its arguments, for the index that Registry names, or refuse where
+// they do.
 func TestConfigLikeCargo(t *testing.T) {
 	real := startCargo(t)
 	for _, file := range scenarios(t) {

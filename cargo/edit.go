@@ -47,11 +47,11 @@ func place(file string, line int) string {
 }
 
 // SetProvider returns content, a configuration file of cargo's, with `credential-provider =
-// [provider…]` under [registries.name]: in place of a value that is there, else at the end of that table,
-// else in a new table at the end of the file, where index, unless empty, is set too. It changes one
-// stretch of bytes and proves by decoding both texts that no other setting changed; where that
-// can't be done (inline tables, dotted keys), the error is a [*NotEditableError]. Content that
-// is not TOML is a [*SyntaxError]; a name that stands for another index is an
+// [provider…]` under [registries.name]: in place of a value that is there, else at the end of that
+// table, else in a new table at the end of the file, where index, unless empty, is set too. It
+// changes one stretch of bytes and proves by decoding both texts that no other setting changed;
+// where that can't be done (inline tables, dotted keys), the error is a [*NotEditableError].
+// Content that is not TOML is a [*SyntaxError]; a name that stands for another index is an
 // [*IndexConflictError]. What is set already stays as it is written, and changed is false.
 func SetProvider(content []byte, name, index string, provider []string) (edited []byte, changed bool, err error) {
 	s := setting{name: name, index: index, provider: provider}

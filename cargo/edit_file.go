@@ -38,10 +38,11 @@ func (e *NameConflictError) Error() string {
 		e.Where, e.Index, e.Existing, e.Name)
 }
 
-// PlanProvider works out how the user's own configuration comes to hold what [SetProvider] sets. The
-// file is the one that cargo reads: $CARGO_HOME/config if it is there, else config.toml. The errors
-// are those of SetProvider, with the file named, and a [*NameConflictError]. A file that it includes
-// counts: if that leads the name elsewhere, or sets the provider as a string, which cargo merges with no list, it is an error too.
+// PlanProvider works out how the user's own configuration comes to hold what [SetProvider] sets.
+// The file is the one that cargo reads: $CARGO_HOME/config if it is there, else config.toml. The
+// errors are those of SetProvider, with the file named, and a [*NameConflictError]. A file that it
+// includes counts: if that leads the name elsewhere, or sets the provider as a string, which cargo
+// merges with no list, it is an error too.
 func (c *Config) PlanProvider(name, index string, provider []string) (*Edit, error) {
 	e := &Edit{File: c.homeFile, mode: 0o644}
 	if e.File == "" {
@@ -133,9 +134,9 @@ func (e *Edit) named(err error) error {
 // Changed says whether there is anything to write.
 func (e *Edit) Changed() bool { return e.Before == nil || !bytes.Equal(e.Before, e.After) }
 
-// Write makes the change, wholly or not at all. A file that exists keeps its mode, a symbolic link stays and what
-// it leads to is written; a new file has mode 0644, as cargo's others, and its folder is
-// made. If the file changed since the edit was worked out, the error wraps [ErrChanged].
+// Write makes the change, wholly or not at all. A file that exists keeps its mode, a symbolic link
+// stays and what it leads to is written; a new file has mode 0644, as cargo's others, and its
+// folder is made. If the file changed since the edit was worked out, the error wraps [ErrChanged].
 func (e *Edit) Write() error {
 	if !e.Changed() {
 		return nil

@@ -41,8 +41,8 @@ func quoteKey(key string) string {
 	return quoteText(key)
 }
 
-// quoteText writes a basic string (TOML 1.0, "String"): backslashes, as in Windows paths, quotes and control
-// characters are escaped, everything else stays readable.
+// quoteText writes a basic string (TOML 1.0, "String"): backslashes, as in Windows paths, quotes
+// and control characters are escaped, everything else stays readable.
 func quoteText(text string) string {
 	var b strings.Builder
 	b.WriteByte('"')

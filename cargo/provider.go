@@ -29,7 +29,8 @@ const (
 
 // A ProviderRequest is one request of cargo's, as far as a provider may rely on it. The registry's
 // name, the HTTP headers and the arguments of cargo's configuration are checked for their type and
-// then dropped: a project's own .cargo/config.toml can set name and arguments, so nothing may be chosen by them.
+// then dropped: a project's own .cargo/config.toml can set name and arguments, so nothing may be
+// chosen by them.
 type ProviderRequest struct {
 	Kind string // "get", "login", "logout", or what a later cargo knows
 	// Index is the registry's index URL exactly as cargo gives it, "sparse+" and trailing slash kept.
@@ -88,8 +89,8 @@ type ProviderError struct {
 func (e *ProviderError) Error() string { return e.Message }
 
 // Printable makes text fit for a terminal: control characters, invisible characters, characters
-// that turn the direction of writing, and bytes that are no UTF-8 come out escaped as in a Go string. It leaves no
-// way to move the cursor, hide words or begin a new line.
+// that turn the direction of writing, and bytes that are no UTF-8 come out escaped as in a Go
+// string. It leaves no way to move the cursor, hide words or begin a new line.
 func Printable(text string) string {
 	if !strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) || r == utf8.RuneError }) {
 		return text

@@ -13,8 +13,9 @@ import (
 	"github.com/cargo-regkey/regkey/cargo"
 )
 
-// cargoRequests are the lines that cargo 1.95 sent to a provider for a build, a publish, yank, unyank, owner, login
-// (without and with a token) and logout, against registries with and without auth-required.
+// cargoRequests are the lines that cargo 1.95 sent to a provider for a build, a publish, yank,
+// unyank, owner, login (without and with a token) and logout, against registries with and without
+// auth-required.
 func cargoRequests(t testing.TB) [][]byte {
 	t.Helper()
 	data, err := os.ReadFile("testdata/cargo-1.95-requests.jsonl")
@@ -51,8 +52,8 @@ func TestProviderReadsCargosRequests(t *testing.T) {
 	}
 }
 
-// FuzzProviderRequest holds every line to an answer in one line of JSON, and every request that is accepted to
-// what a JSON library of another making (by reflection) reads in it.
+// FuzzProviderRequest holds every line to an answer in one line of JSON, and every request that is
+// accepted to what a JSON library of another making (by reflection) reads in it.
 func FuzzProviderRequest(f *testing.F) {
 	for _, line := range cargoRequests(f) {
 		f.Add(line)

@@ -19,11 +19,12 @@ const maxRequest = 64 << 10
 const maxField = 4 << 10
 
 // ParseProviderRequest reads one line of cargo's, without or with its line break. It is strict in
-// what it reads: JSON by RFC 8259 and nothing after it, valid UTF-8, no name twice (at any depth), names
-// compared with case, each known field of its type, none missing that the request's kind and operation need, version 1,
-// at most 64 KiB. Fields that it does not know are skipped, as cargo's own provider library does:
-// the protocol's version stays 1 where cargo adds one. The same goes for the kind
-// and the operation; whoever answers must look at them. No error repeats any of the line, which may hold a token.
+// what it reads: JSON by RFC 8259 and nothing after it, valid UTF-8, no name twice (at any depth),
+// names compared with case, each known field of its type, none missing that the request's kind and
+// operation need, version 1, at most 64 KiB. Fields that it does not know are skipped, as cargo's
+// own provider library does: the protocol's version stays 1 where cargo adds one. The same goes for
+// the kind and the operation; whoever answers must look at them. No error repeats any of the line,
+// which may hold a token.
 func ParseProviderRequest(line []byte) (ProviderRequest, error) {
 	if len(line) > maxRequest {
 		return ProviderRequest{}, fmt.Errorf("the request is longer than %d bytes", maxRequest)

@@ -16,12 +16,13 @@ import (
 // providerHello says which versions of the protocol are spoken.
 const providerHello = `{"v":[1]}` + "\n"
 
-// ServeProvider speaks the credential-provider protocol, version 1 (Cargo Book, "Credential Provider
-// Protocol"; measured on cargo 1.95): it writes the hello, then answers each line of in with one line on out,
-// until in ends, and returns nil. Cargo sends one request to a process; more are answered in their order. A line that is no
-// valid request, longer than 64 KiB included, is answered with an error and does not end the conversation. A token
-// for anything but reading is always marked as not to be used again, and no token as good for other
-// operations: cargo would send it with them.
+// ServeProvider speaks the credential-provider protocol, version 1 (Cargo Book, "Credential
+// Provider Protocol"; measured on cargo 1.95): it writes the hello, then answers each line of in
+// with one line on out, until in ends, and returns nil. Cargo sends one request to a process; more
+// are answered in their order. A line that is no valid request, longer than 64 KiB included, is
+// answered with an error and does not end the conversation. A token for anything but reading is
+// always marked as not to be used again, and no token as good for other operations: cargo would
+// send it with them.
 //
 // The error is that of reading or writing; no answer could be given then.
 func ServeProvider(ctx context.Context, in io.Reader, out io.Writer, handler ProviderHandler) error {

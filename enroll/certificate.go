@@ -20,9 +20,9 @@ func (l *Lifecycle) CertificatePath(key string) string {
 	return filepath.Join(l.Home, "revocations", key+"-"+l.State().folder()[:8]+".revocation")
 }
 
-// certify signs the own revocation of the key with that name, writes it to path ("" meaning [Lifecycle.CertificatePath]), and notes the
-// place in e. A good certificate of this key that is there already is kept; anything else at the path
-// is left untouched, and an error.
+// certify signs the own revocation of the key with that name, writes it to path ("" meaning
+// [Lifecycle.CertificatePath]), and notes the place in e. A good certificate of this key that is
+// there already is kept; anything else at the path is left untouched, and an error.
 func (l *Lifecycle) certify(ctx context.Context, e *Enrolment, name string, signer keys.Signer, path string) error {
 	id := signer.Public().ID()
 	if path == "" {

@@ -1,4 +1,5 @@
-// Revocation certificates: made with the key, kept when good, never in the place of anything else, and strong enough alone.
+// Revocation certificates: made with the key, kept when good, never in the place of anything else,
+// and strong enough alone.
 
 package enroll
 

@@ -39,7 +39,8 @@ func (l *liar) Keysets(ctx context.Context, account string, from int) ([][]byte,
 
 func sameTree(a, b map[string]string) bool { return maps.Equal(a, b) }
 
-// betrayed is a machine that has pinned version 3, which revokes ed(2); version 4, which adds ed(3), stands.
+// betrayed is a machine that has pinned version 3, which revokes ed(2); version 4, which adds
+// ed(3), stands.
 func betrayed(t *testing.T) *machine {
 	t.Helper()
 	m := enrolled(t)

@@ -1,4 +1,5 @@
-// Keysets and revocations as text: pinned bytes, one encoding in both directions, and every violation of the grammar refused.
+// Keysets and revocations as text: pinned bytes, one encoding in both directions, and every
+// violation of the grammar refused.
 
 package enroll
 

@@ -33,7 +33,8 @@ type EnrolOptions struct {
 	Can     Can         // 0: everything for the first key, publish, yank and read for a later one
 	Crates  []string    // patterns; empty: every crate
 	Until   time.Time   // zero: no end
-	// Read is a software key that can only read, enrolled beside Key: see [EnrolPlan.WantsReader]. It may be set after planning.
+	// Read is a software key that can only read, enrolled beside Key: see [EnrolPlan.WantsReader].
+	// It may be set after planning.
 	Read *keys.Record
 
 	Name      string // what cargo calls the registry

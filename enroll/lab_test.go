@@ -1,4 +1,5 @@
-// A laboratory for the lifecycle: machines with real key stores, a strict registry in memory, and a line between them that fails.
+// A laboratory for the lifecycle: machines with real key stores, a strict registry in memory, and a
+// line between them that fails.
 
 package enroll
 
@@ -17,9 +18,10 @@ import (
 	"github.com/cargo-regkey/regkey/keys"
 )
 
-// A book is a registry without HTTP and storage. It judges keysets by Standing.Accept, the very function that
-// a real registry judges by, and revocations as the protocol says. Like a registry that keeps only what it
-// must, it recognises no older version than the newest when one is sent again.
+// A book is a registry without HTTP and storage. It judges keysets by Standing.Accept, the very
+// function that a real registry judges by, and revocations as the protocol says. Like a registry
+// that keeps only what it must, it recognises no older version than the newest when one is sent
+// again.
 type book struct {
 	now     func() time.Time
 	invite  keys.PublicKey
@@ -222,7 +224,8 @@ func machineAt(t *testing.T, home string, b *book) *machine {
 	return m
 }
 
-// copy is another machine with the same files, before the same registry, or, with apart, before a copy of that.
+// copy is another machine with the same files, before the same registry, or, with apart, before a
+// copy of that.
 func (m *machine) copy(apart bool) *machine {
 	m.t.Helper()
 	home := m.t.TempDir()
@@ -344,8 +347,8 @@ func (m *machine) tree() map[string]string {
 	return all
 }
 
-// wants checks that machine and registry agree on so many versions, on the keys listed (by name; a name
-// with "…" behind it has an end), on those revoked, and on the key that signs here.
+// wants checks that machine and registry agree on so many versions, on the keys listed (by name; a
+// name with "…" behind it has an end), on those revoked, and on the key that signs here.
 func (m *machine) wants(versions int, signs string, listed, revoked []string) {
 	m.t.Helper()
 	if len(m.book.chain) != versions {

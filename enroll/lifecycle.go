@@ -30,8 +30,8 @@ type Registry interface {
 // A Submission is what a registry is sent of a new version.
 type Submission struct {
 	Note []byte // the signed keyset
-	// Attestations are the certificate chains (DER, the key's own first) by which makers of hardware tokens vouch for
-	// keys that are new in the keyset. A chain names its key itself.
+	// Attestations are the certificate chains (DER, the key's own first) by which makers of
+	// hardware tokens vouch for keys that are new in the keyset. A chain names its key itself.
 	Attestations [][][]byte
 }
 
@@ -75,7 +75,8 @@ func (l *Lifecycle) now() time.Time { return l.Now().UTC().Truncate(time.Second)
 
 // Settle sends signed bytes that an earlier run left behind, and makes their outcome this
 // machine's. If the registry refuses them, and does not show that they stood before another version
-// followed, the old state stands and they are dropped. It reports what became of them: nil and false if there were none.
+// followed, the old state stands and they are dropped. It reports what became of them: nil and
+// false if there were none.
 func (l *Lifecycle) Settle(ctx context.Context) (accepted *SignedKeyset, found bool, err error) {
 	p, err := l.State().pending()
 	if err != nil || p == nil {

@@ -1,4 +1,5 @@
-// Enrol, add, rotate and revoke, with a fault at every call and a crash at every write: running it again ends in one good state.
+// Enrol, add, rotate and revoke, with a fault at every call and a crash at every write: running it
+// again ends in one good state.
 
 package enroll
 
@@ -121,8 +122,8 @@ func (s scenario) faulty(m *machine, at int, failure failure) {
 	}
 }
 
-// The registry's answer is written down in three steps. A crash between any two changes nothing in the end,
-// even if another machine has gone on meanwhile.
+// The registry's answer is written down in three steps. A crash between any two changes nothing in
+// the end, even if another machine has gone on meanwhile.
 func TestCrashes(t *testing.T) {
 	for _, s := range append(slices.Clone(scenarios), hardwareScenarios...) {
 		if s.versions == 1 && len(s.revoked) > 0 {

@@ -1,4 +1,5 @@
-// Many random changes by honest, careless and hostile people, judged by Accept and by a model that shares nothing with it.
+// Many random changes by honest, careless and hostile people, judged by Accept and by a model that
+// shares nothing with it.
 
 package enroll
 

@@ -121,8 +121,8 @@ func verifyRevocation(data []byte) error {
 	return r.Verify(ed(1).Public())
 }
 
-// mangle calls accept with data changed in one byte, in every place to every one of values, of some and
-// of those one bit away; with one byte inserted anywhere; with one deleted; and cut short.
+// mangle calls accept with data changed in one byte, in every place to every one of values, of some
+// and of those one bit away; with one byte inserted anywhere; with one deleted; and cut short.
 func mangle(t *testing.T, data, values []byte, accept func([]byte) error) {
 	t.Helper()
 	if err := accept(data); err != nil {

@@ -81,7 +81,8 @@ func mustRevoke(t testing.TB, key keys.ID, reason Reason, signer keys.Signer) *S
 	return r
 }
 
-// firstVersion is version 1 with three keys: ed(1) manages and does everything, p384(2) manages, ed(3) publishes.
+// firstVersion is version 1 with three keys: ed(1) manages and does everything, p384(2) manages,
+// ed(3) publishes.
 func firstVersion(t testing.TB) *SignedKeyset {
 	t.Helper()
 	return mustSign(t, &Keyset{

@@ -1,4 +1,5 @@
-// Read keys: software keys that only read, beside a key in hardware whose every signature may take a person.
+// Read keys: software keys that only read, beside a key in hardware whose every signature may take
+// a person.
 
 package enroll
 
@@ -35,8 +36,9 @@ func (l *Lifecycle) reader(e *Enrolment, k *SignedKeyset) (record keys.Record, s
 	return record, listed && entry.Can.Has(Read) && entry.Alive(l.now()) && !slices.Contains(revoked, record.Public.ID()), nil
 }
 
-// addReader puts the read key into next, for as long as the key that it reads for, and into after; an earlier read key goes. The
-// signer is nil if next lists the key already. certificate is where the other key's revocation goes.
+// addReader puts the read key into next, for as long as the key that it reads for, and into after;
+// an earlier read key goes. The signer is nil if next lists the key already. certificate is where
+// the other key's revocation goes.
 func (l *Lifecycle) addReader(ctx context.Context, next *Keyset, after *Enrolment, read keys.Record, until time.Time, certificate string) (keys.Signer, error) {
 	if read.Protection == keys.Hardware {
 		return nil, fmt.Errorf("enrolling %s as a key that only reads: it is in hardware, which need not be there for that", read.Name)
@@ -67,8 +69,8 @@ func readerCertificate(path string) string {
 	return strings.TrimSuffix(path, ext) + "-read" + ext
 }
 
-// dropReader takes after's read key out of next and after. A key that may do more than read stays in the keyset: it
-// was not enrolled for this.
+// dropReader takes after's read key out of next and after. A key that may do more than read stays
+// in the keyset: it was not enrolled for this.
 func (l *Lifecycle) dropReader(next *Keyset, after *Enrolment) error {
 	if after.ReadKey == "" {
 		return nil
@@ -85,9 +87,10 @@ func (l *Lifecycle) dropReader(next *Keyset, after *Enrolment) error {
 // signsHere reports whether the key of that name makes, or will make, this machine's tokens.
 func (e *Enrolment) signsHere(name string) bool { return e == nil || e.Key == "" || e.Key == name }
 
-// WantsReader reports whether a key that can only read should come in beside the key: that one will sign here and may
-// read, but each of its signatures may take a person, and no read key serves yet. The caller then makes a software key
-// and sets Read before [EnrolPlan.Run]; without it, the key itself signs for reading too.
+// WantsReader reports whether a key that can only read should come in beside the key: that one will
+// sign here and may read, but each of its signatures may take a person, and no read key serves yet.
+// The caller then makes a software key and sets Read before [EnrolPlan.Run]; without it, the key
+// itself signs for reading too.
 func (p *EnrolPlan) WantsReader() (bool, error) {
 	can := p.can()
 	if entry, listed := p.entryNow(); listed {
@@ -100,9 +103,10 @@ func (p *EnrolPlan) WantsReader() (bool, error) {
 	return !serves, err
 }
 
-// WantsReader reports whether the rotation should bring in a key that can only read: newKey will sign here and
-// each of its signatures may take a person, while no read key serves yet. The caller then makes a software key and sets Read before
-// [RotatePlan.Run]. A read key that serves is carried on or dropped, as newKey needs, without being asked for.
+// WantsReader reports whether the rotation should bring in a key that can only read: newKey will
+// sign here and each of its signatures may take a person, while no read key serves yet. The caller
+// then makes a software key and sets Read before [RotatePlan.Run]. A read key that serves is
+// carried on or dropped, as newKey needs, without being asked for.
 func (p *RotatePlan) WantsReader(newKey keys.Record) (bool, error) {
 	if p.Done || !p.old.signsHere(p.Old) || !newKey.WantsReader() || !p.Entry.Can.Has(Read) {
 		return false, nil
@@ -124,8 +128,8 @@ func (p *RotatePlan) readers(ctx context.Context, next *Keyset, after *Enrolment
 	return nil, nil
 }
 
-// chooseReader finds out what becomes of the read key here: it goes on where the key that signs from now on needs it, and ends
-// along where nothing does.
+// chooseReader finds out what becomes of the read key here: it goes on where the key that signs
+// from now on needs it, and ends along where nothing does.
 func (p *RevokePlan) chooseReader() error {
 	p.reads = p.old.ReadKey
 	if p.Name == "" || p.Name != p.old.Key && p.Name != p.reads || p.reads == "" {
@@ -148,7 +152,8 @@ func (p *RevokePlan) chooseReader() error {
 	return nil
 }
 
-// endReader revokes the read key that goes along, for the same reason. The key signs that itself, so it needs nobody.
+// endReader revokes the read key that goes along, for the same reason. The key signs that itself,
+// so it needs nobody.
 func (p *RevokePlan) endReader(ctx context.Context, outcome *Revoked) error {
 	if p.Reader == "" {
 		return nil

@@ -1,4 +1,5 @@
-// Keys in hardware and the keys that read for them: enrolled, rotated in all four directions, revoked; and what vouches for them.
+// Keys in hardware and the keys that read for them: enrolled, rotated in all four directions,
+// revoked; and what vouches for them.
 
 package enroll
 
@@ -270,7 +271,8 @@ func TestReadKeyIsReplaced(t *testing.T) {
 	m.wants(3, "yk, reading yk-read-2", []string{"yk", "yk-read-2"}, []string{"yk-read"})
 }
 
-// Attestations go along with the version that brings their keys, those alone, and again when it is sent again.
+// Attestations go along with the version that brings their keys, those alone, and again when it is
+// sent again.
 func TestAttestationsGoAlong(t *testing.T) {
 	m := enrolledHardware(t)
 	m.hardware("yk2", p384(2), 2, "once", "cached")

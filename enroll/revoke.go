@@ -27,8 +27,9 @@ type RevokePlan struct {
 	Done bool
 	// Reader names the read key that ends along with the key, as only that one needed it here; empty: none.
 	Reader string
-	// Strangers are keys of the account that can only read, and that are not on this machine. If the key signed on another
-	// machine, one of them may have been enrolled there to read for it; nobody knows which, so none ends unasked.
+	// Strangers are keys of the account that can only read, and that are not on this machine. If
+	// the key signed on another machine, one of them may have been enrolled there to read for it;
+	// nobody knows which, so none ends unasked.
 	Strangers []keys.ID
 
 	l      *Lifecycle

@@ -19,10 +19,12 @@ type RotateOptions struct {
 	Overlap time.Duration // how long the old key still publishes; 0: it goes at once
 	With    string        // the managing key that signs; empty: the old key if it manages, else one that is here
 
-	// Read is a software key that can only read, enrolled beside the new key: see [RotatePlan.WantsReader]. It may be set after planning.
+	// Read is a software key that can only read, enrolled beside the new key: see
+	// [RotatePlan.WantsReader]. It may be set after planning.
 	Read *keys.Record
 
-	// Certificate is where the new key's revocation that is signed in advance goes; that of Read goes beside it.
+	// Certificate is where the new key's revocation that is signed in advance goes; that of Read
+	// goes beside it.
 	Certificate string
 }
 
@@ -171,8 +173,8 @@ func (p *RotatePlan) Run(ctx context.Context) (*Rotated, error) {
 	return p.outcome(k, &after, newKey), nil
 }
 
-// finish makes sure that tokens are signed with the new key where the keyset has it already, and that reads are
-// not left to a key that went.
+// finish makes sure that tokens are signed with the new key where the keyset has it already, and
+// that reads are not left to a key that went.
 func (p *RotatePlan) finish(newKey keys.Record) (*Rotated, error) {
 	after := p.succeed()
 	_, serves, err := p.l.reader(&after, p.base)

@@ -71,8 +71,8 @@ func ByInvite(public keys.PublicKey) Bootstrap { return Bootstrap{bootstrapInvit
 // signed by its own keys alone.
 func ByVoucher() Bootstrap { return Bootstrap{kind: bootstrapVouched} }
 
-// ByWhoever is for a client that reads a chain which another began: how the registry was
-// convinced is not its to check, and one signature by an Ed25519 key outside of the keyset is left aside.
+// ByWhoever is for a client that reads a chain which another began: how the registry was convinced
+// is not its to check, and one signature by an Ed25519 key outside of the keyset is left aside.
 func ByWhoever() Bootstrap { return Bootstrap{kind: bootstrapUnknown} }
 
 // Standing is what a registry or a client knows when it judges a new version.

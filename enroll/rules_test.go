@@ -1,4 +1,5 @@
-// The rules between versions: every rule of the protocol once kept and once broken, by name, and what a stranger's note costs.
+// The rules between versions: every rule of the protocol once kept and once broken, by name, and
+// what a stranger's note costs.
 
 package enroll
 
@@ -273,7 +274,8 @@ func strangersNote(t testing.TB) ([]byte, Standing) {
 	return encodeNote(text, signatures), Standing{Indexes: []string{testIndex}, Account: testAccount, Previous: base, Now: noon}
 }
 
-// The first signature that is looked at is the managing one: it fails, and nothing else is asked or checked.
+// The first signature that is looked at is the managing one: it fails, and nothing else is asked or
+// checked.
 func TestStrangerCostsOneSignature(t *testing.T) {
 	data, standing := strangersNote(t)
 	asked := 0
@@ -282,7 +284,8 @@ func TestStrangerCostsOneSignature(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// All hundred lines are bad; which one was reported says which was checked, and a failure ends the judging.
+	// All hundred lines are bad; which one was reported says which was checked, and a failure ends
+	// the judging.
 	if err := standing.Accept(next); codeOf(err) != CodeUnmanaged || asked != 0 {
 		t.Errorf("%v, after asking about %d keys", err, asked)
 	}

@@ -51,7 +51,8 @@ func (s *SignedKeyset) Hash() Hash { return HashText(s.Text) }
 // Signers are the ids of the signature lines, sorted; whether they verify is not said.
 func (s *SignedKeyset) Signers() []keys.ID { return s.signed.signers() }
 
-// SignedBy reports whether one of the signatures is key's and verifies. It does not say that the rules ask for it.
+// SignedBy reports whether one of the signatures is key's and verifies. It does not say that the
+// rules ask for it.
 func (s *SignedKeyset) SignedBy(key keys.PublicKey) bool { return s.signed.verify(key) == nil }
 
 // A SignedRevocation is a revocation as it travels, with exactly one signature.

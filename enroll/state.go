@@ -1,4 +1,5 @@
-// What this machine knows of one registry: the enrolment, the pins, and bytes that are signed but not yet accepted.
+// What this machine knows of one registry: the enrolment, the pins, and bytes that are signed but
+// not yet accepted.
 
 package enroll
 
@@ -61,8 +62,9 @@ func OpenState(home, index string) *State {
 // folder is the last element of the folder's path.
 func (s *State) folder() string { return filepath.Base(s.dir) }
 
-// SetAside moves the folder out of the way, to former/ in the home folder, so that an enrolment can begin anew; nothing
-// is deleted. It is for the user who knows that the registry's operator has reset the account.
+// SetAside moves the folder out of the way, to former/ in the home folder, so that an enrolment can
+// begin anew; nothing is deleted. It is for the user who knows that the registry's operator has
+// reset the account.
 func (s *State) SetAside(now time.Time) error {
 	home := filepath.Dir(filepath.Dir(s.dir))
 	if err := atomicfile.MkdirAll(filepath.Join(home, "former"), 0o700); err != nil {

@@ -1,4 +1,5 @@
-// What lies on disk: the enrolment as it is written, files that are not what they should be, and their modes.
+// What lies on disk: the enrolment as it is written, files that are not what they should be, and
+// their modes.
 
 package enroll
 
@@ -120,7 +121,8 @@ func TestListEnrolments(t *testing.T) {
 	}
 }
 
-// The signed bytes come back from the file as they were: with quotes, and with everything that an index URL may hold.
+// The signed bytes come back from the file as they were: with quotes, and with everything that an
+// index URL may hold.
 func TestPendingOnDisk(t *testing.T) {
 	index := "sparse+https://h/!#$%&'()*+,-./:;<=>?@[]^_`{|}~'''/"
 	signed := mustSign(t, &Keyset{

@@ -1,4 +1,5 @@
-// More than one machine, clock and wish: races, syncs that are overtaken, clocks that differ, plans that can't be.
+// More than one machine, clock and wish: races, syncs that are overtaken, clocks that differ, plans
+// that can't be.
 
 package enroll
 
@@ -100,8 +101,8 @@ func TestSyncStopsWhereItAsked(t *testing.T) {
 	}
 }
 
-// The versions that a machine has missed were signed by a key that is revoked since. That is no lie, nor
-// is it after a crash that left the sync half written down.
+// The versions that a machine has missed were signed by a key that is revoked since. That is no
+// lie, nor is it after a crash that left the sync half written down.
 func TestSyncOverRevokedSigner(t *testing.T) {
 	a := enrolled(t)
 	a.key("desk", ed(2))

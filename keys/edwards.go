@@ -24,8 +24,8 @@ func ed25519PublicOf(seed []byte) ([]byte, error) {
 	return timesBase(s).Bytes(), nil
 }
 
-// ed25519Sign is ed25519.Sign (RFC 8032, section 5.1.6), byte for byte. The halves of private must belong
-// together: with another public half two signatures reveal the key.
+// ed25519Sign is ed25519.Sign (RFC 8032, section 5.1.6), byte for byte. The halves of private must
+// belong together: with another public half two signatures reveal the key.
 func ed25519Sign(private ed25519.PrivateKey, message []byte) ([]byte, error) {
 	s, prefix, err := ed25519Expand(private[:ed25519.SeedSize])
 	if err != nil {

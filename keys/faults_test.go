@@ -21,7 +21,8 @@ import (
 // faultVariable holds "BYTES DIR" for the process that runFault serves.
 const faultVariable = "REGKEY_TEST_FILE_LIMIT"
 
-// runFault creates a key in a process that can't write files longer than some bytes. It exits 0 if Create failed.
+// runFault creates a key in a process that can't write files longer than some bytes. It exits 0 if
+// Create failed.
 func runFault(fault string) int {
 	var limit uint64
 	var dir string

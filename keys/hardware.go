@@ -27,16 +27,17 @@ const (
 	MaxCertificateSize = 4 << 10 // bytes, DER
 )
 
-// A Token says where the secret of a hardware key is. Nothing in it is secret. What a token does not tell
-// is empty: an older one its policies, one of another maker its firmware or its serial number.
+// A Token says where the secret of a hardware key is. Nothing in it is secret. What a token does
+// not tell is empty: an older one its policies, one of another maker its firmware or its serial
+// number.
 type Token struct {
 	Serial   uint32 // 0: the token tells none
 	Slot     string // the PIV key reference: "9a", "9c", "9d", "9e" or "82" to "95"
 	Firmware string // "5.7.4"
 	PIN      string // "never", "once" or "always"; "match-once" or "match-always" where a fingerprint does too
 	Touch    string // "never", "always" or "cached"
-	// Attestation are the DER certificates by which the token's maker vouches for the key, the key's own first. None
-	// if the key was not made in the token.
+	// Attestation are the DER certificates by which the token's maker vouches for the key, the
+	// key's own first. None if the key was not made in the token.
 	Attestation [][]byte
 }
 
@@ -93,15 +94,16 @@ func isFirmware(text string) bool {
 	})
 }
 
-// WantsReader reports whether a signature by the key may take a person (a PIN, a touch) or a token that is not
-// plugged in. Reading from a registry should then be another key's part.
+// WantsReader reports whether a signature by the key may take a person (a PIN, a touch) or a token
+// that is not plugged in. Reading from a registry should then be another key's part.
 func (r Record) WantsReader() bool {
 	return r.Protection == Hardware && (r.Token == nil || r.Token.PIN != "never" || r.Token.Touch != "never")
 }
 
-// CreateHardware stores the record of a hardware key: its name, public key, time and token. Whole seconds of the time are kept. The record
-// is all that this machine has of the key, and its only file; if it is lost, the key must be found on its token again. If anything
-// of that name is there it changes nothing, and the error wraps [fs.ErrExist].
+// CreateHardware stores the record of a hardware key: its name, public key, time and token. Whole
+// seconds of the time are kept. The record is all that this machine has of the key, and its only
+// file; if it is lost, the key must be found on its token again. If anything of that name is there
+// it changes nothing, and the error wraps [fs.ErrExist].
 func (s *Store) CreateHardware(r Record) (Record, error) {
 	r.Created, r.Protection = wholeSeconds(r.Created), Hardware
 	if r.Token != nil {

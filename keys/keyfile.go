@@ -19,11 +19,11 @@ const (
 	maxPassphraseSize = 4 << 10
 )
 
-// OpenKeyFile reads the key file path: PASERK secret text with at most one line break after it, or the same
-// encrypted by age with a passphrase and armored, for which ask is called once, with path as
-// the name. It refuses a file of more than 64 KiB, and one whose mode lets the group or others read or
-// write it (not on Windows, which has no such bits). Errors wrap [ErrNoPassphrase], [ErrWrongPassphrase],
-// what ask or ctx said, or [fs.ErrNotExist]; none repeats the file's content.
+// OpenKeyFile reads the key file path: PASERK secret text with at most one line break after it, or
+// the same encrypted by age with a passphrase and armored, for which ask is called once, with path
+// as the name. It refuses a file of more than 64 KiB, and one whose mode lets the group or others
+// read or write it (not on Windows, which has no such bits). Errors wrap [ErrNoPassphrase],
+// [ErrWrongPassphrase], what ask or ctx said, or [fs.ErrNotExist]; none repeats the file's content.
 func OpenKeyFile(ctx context.Context, path string, ask PassphraseFunc) (*SoftwareKey, error) {
 	data, err := readKeyFile(ctx, path)
 	if err != nil {
@@ -36,9 +36,9 @@ func OpenKeyFile(ctx context.Context, path string, ask PassphraseFunc) (*Softwar
 	return key, nil
 }
 
-// PassphraseFromFile is the content of the file path without the one line break that may end it.
-// An empty passphrase and a file of more than 4 KiB are errors. The file's mode is not
-// judged, unlike a key's: container platforms mount such files readable by everyone inside. It may be a pipe, and
+// PassphraseFromFile is the content of the file path without the one line break that may end it. An
+// empty passphrase and a file of more than 4 KiB are errors. The file's mode is not judged, unlike
+// a key's: container platforms mount such files readable by everyone inside. It may be a pipe, and
 // is given up when ctx ends.
 func PassphraseFromFile(ctx context.Context, path string) (Secret, error) {
 	text, err := readLimited(ctx, path, maxPassphraseSize, nil)
@@ -57,8 +57,8 @@ func readKeyFile(ctx context.Context, path string) (Secret, error) {
 	return NewSecret(data), err
 }
 
-// readLimited reads a whole file that check, if there is one, finds no fault with. What waits for ever, as opening a pipe does until
-// somebody writes to it, is left behind when ctx ends.
+// readLimited reads a whole file that check, if there is one, finds no fault with. What waits for
+// ever, as opening a pipe does until somebody writes to it, is left behind when ctx ends.
 func readLimited(ctx context.Context, path string, limit int64, check func(fs.FileInfo) error) ([]byte, error) {
 	type result struct {
 		data []byte

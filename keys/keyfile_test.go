@@ -214,7 +214,8 @@ func TestKeyFilesRefused(t *testing.T) {
 	}
 }
 
-// TestMangledSealedFile changes every byte of a passphrase key file, and cuts it everywhere: what opens at all is the very key.
+// TestMangledSealedFile changes every byte of a passphrase key file, and cuts it everywhere: what
+// opens at all is the very key.
 func TestMangledSealedFile(t *testing.T) {
 	key := generate(t, keys.Ed25519)
 	text := sealed(t, key)

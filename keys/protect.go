@@ -30,8 +30,8 @@ var (
 	// a small server, about what a person who has just typed a passphrase will wait, and is
 	// what the age command chooses.
 	workFactor = 18
-	// maxWorkFactor is the most that a key file may ask for: 20 takes 1 GiB and 4 to 5 s. Neither regkey
-	// nor the age command writes a file that asks for more, which could exhaust the machine.
+	// maxWorkFactor is the most that a key file may ask for: 20 takes 1 GiB and 4 to 5 s. Neither
+	// regkey nor the age command writes a file that asks for more, which could exhaust the machine.
 	maxWorkFactor = 20
 )
 

@@ -46,8 +46,9 @@ func TestSmallOrderIsRefused(t *testing.T) {
 	}
 }
 
-// TestNonCanonicalIsRefused tries all encodings of y ≥ p with both signs, and the two points with
-// x = 0 with the sign that says otherwise. RFC 8032, section 5.1.3, refuses them; crypto/ed25519 does not.
+// TestNonCanonicalIsRefused tries all encodings of y ≥ p with both signs, and the two points with x
+// = 0 with the sign that says otherwise. RFC 8032, section 5.1.3, refuses them; crypto/ed25519 does
+// not.
 func TestNonCanonicalIsRefused(t *testing.T) {
 	encodings := [][]byte{
 		unhex(t, "0100000000000000000000000000000000000000000000000000000000000080"),

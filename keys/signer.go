@@ -82,9 +82,9 @@ func NewEd25519Key(seed Secret) (*SoftwareKey, error) {
 	return newEd25519Key(ed25519.NewKeyFromSeed(seed.Reveal()))
 }
 
-// ParseSoftwareKey reads a PASERK secret key ("k4.secret.…" or "k3.secret.…", PASERK
-// specification, type "secret"), without a line break. It accepts exactly what [SoftwareKey.Secret] returns: a k4 text
-// whose public half is not that of its seed is refused, as signing with it would reveal the
+// ParseSoftwareKey reads a PASERK secret key ("k4.secret.…" or "k3.secret.…", PASERK specification,
+// type "secret"), without a line break. It accepts exactly what [SoftwareKey.Secret] returns: a k4
+// text whose public half is not that of its seed is refused, as signing with it would reveal the
 // key. No error repeats any of the text.
 func ParseSoftwareKey(text Secret) (*SoftwareKey, error) {
 	a, raw, err := splitPASERK(text.Reveal(), "secret", Algorithm.secretSize)

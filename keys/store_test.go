@@ -246,7 +246,8 @@ func TestConcurrentCreate(t *testing.T) {
 	}
 }
 
-// TestConcurrentChanges creates, removes and unlocks one key from all sides: in the end there is a whole key, or none.
+// TestConcurrentChanges creates, removes and unlocks one key from all sides: in the end there is a
+// whole key, or none.
 func TestConcurrentChanges(t *testing.T) {
 	_, dir := newStore(t)
 	var group sync.WaitGroup

@@ -72,10 +72,10 @@ func (s *Store) recordFromSecret(name string) (Record, error) {
 }
 
 // Unlock opens the key. For a passphrase key it calls ask once; a nil ask is one that has no
-// passphrase. It refuses a secret that does not belong to the record, so the key returned is the one
-// that [Store.Lookup] promised. Where the record file was lost, it is written again if that can be
-// done. Errors wrap [fs.ErrNotExist] for a missing key, [ErrHardware] for one whose secret is not here, [ErrNoPassphrase],
-// [ErrWrongPassphrase], or what ask or ctx said.
+// passphrase. It refuses a secret that does not belong to the record, so the key returned is the
+// one that [Store.Lookup] promised. Where the record file was lost, it is written again if that can
+// be done. Errors wrap [fs.ErrNotExist] for a missing key, [ErrHardware] for one whose secret is
+// not here, [ErrNoPassphrase], [ErrWrongPassphrase], or what ask or ctx said.
 func (s *Store) Unlock(ctx context.Context, name string, ask PassphraseFunc) (*SoftwareKey, error) {
 	key, err := s.unlock(ctx, name, ask)
 	if err != nil {

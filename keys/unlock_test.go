@@ -168,8 +168,8 @@ func TestSecretMissing(t *testing.T) {
 	}
 }
 
-// TestProtectionIsAsPromised: a record that says "passphrase" over an open secret is a sign of tampering, and one
-// that says "none" over a sealed one would fail where nobody can be asked.
+// TestProtectionIsAsPromised: a record that says "passphrase" over an open secret is a sign of
+// tampering, and one that says "none" over a sealed one would fail where nobody can be asked.
 func TestProtectionIsAsPromised(t *testing.T) {
 	for _, c := range []struct{ passphrase, from, to string }{{"", "k.key", "k.age"}, {"p", "k.age", "k.key"}} {
 		s, dir := newStore(t)

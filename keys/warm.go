@@ -9,9 +9,10 @@ import (
 )
 
 // Warm starts, in the background, the making of the tables that the standard library makes once in
-// a process, at the first use of an algorithm: those with which each signature of [Sign] is verified
-// (Ed25519, 0.4 ms), and for P-384 signed too. A program that makes one signature and exits calls it
-// first and reads its files meanwhile. Whoever needs a table that is still being made waits for it as before.
+// a process, at the first use of an algorithm: those with which each signature of [Sign] is
+// verified (Ed25519, 0.4 ms), and for P-384 signed too. A program that makes one signature and
+// exits calls it first and reads its files meanwhile. Whoever needs a table that is still being
+// made waits for it as before.
 func Warm(a Algorithm) {
 	switch a {
 	case Ed25519:

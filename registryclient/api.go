@@ -16,8 +16,8 @@ import (
 	"github.com/cargo-regkey/regkey/keys"
 )
 
-// Submit sends a signed keyset, and the attestations of hardware keys that are new in it. It is no error if that very text
-// stands already.
+// Submit sends a signed keyset, and the attestations of hardware keys that are new in it. It is no
+// error if that very text stands already.
 func (c *Client) Submit(ctx context.Context, account string, s enroll.Submission) error {
 	body := submission{Note: string(s.Note)}
 	for _, chain := range s.Attestations {
@@ -91,8 +91,8 @@ func (c *Client) Keysets(ctx context.Context, account string, from int) (notes [
 	return toBytes(answer.Notes), answer.More, nil
 }
 
-// Challenge fetches a fresh one, for one mutation. A registry whose reads need a token gives challenges without one; only if it
-// refuses that is a token made, which may take a passphrase.
+// Challenge fetches a fresh one, for one mutation. A registry whose reads need a token gives
+// challenges without one; only if it refuses that is a token made, which may take a passphrase.
 func (c *Client) Challenge(ctx context.Context) (string, error) {
 	d, err := c.Discover(ctx)
 	if err != nil {
@@ -112,7 +112,8 @@ func (c *Client) Challenge(ctx context.Context) (string, error) {
 	return answer.Challenge, nil
 }
 
-// challengeForm leaves a registry its own kind of challenge, in what can stand in a token and on a terminal.
+// challengeForm leaves a registry its own kind of challenge, in what can stand in a token and on a
+// terminal.
 var challengeForm = regexp.MustCompile(`^[!-~]{1,1000}$`)
 
 // A KeyState is what a registry says of one key. Control characters are taken out of its texts.

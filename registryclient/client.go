@@ -98,8 +98,8 @@ func (c *Client) do(ctx context.Context, method, url string, body, answer any) e
 	return c.send(ctx, request)
 }
 
-// A call is one request and where its answer goes. A nil answer is still checked to be JSON: a page that
-// something else put in the registry's place must not pass for its yes.
+// A call is one request and where its answer goes. A nil answer is still checked to be JSON: a page
+// that something else put in the registry's place must not pass for its yes.
 type call struct {
 	method, url string
 	body        []byte
@@ -162,7 +162,8 @@ func (c *Client) once(ctx context.Context, request *call) error {
 	if int64(len(data)) > request.limit {
 		return fmt.Errorf("reading answer from %s: larger than %d bytes", request.url, request.limit)
 	}
-	// Every answer of the protocol is 200 or 201. Another success, such as 202 or 204, is not the registry's yes.
+	// Every answer of the protocol is 200 or 201. Another success, such as 202 or 204, is not the
+	// registry's yes.
 	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusCreated {
 		return answerError(request.url, response, data)
 	}

@@ -31,8 +31,8 @@ type Discovery struct {
 	AuthRequired bool `json:"-"` // reads need a token
 }
 
-// HardwareWanted is what a registry asks of keys that may do more than read, to be told before one is made. The zero value
-// asks for nothing.
+// HardwareWanted is what a registry asks of keys that may do more than read, to be told before one
+// is made. The zero value asks for nothing.
 type HardwareWanted struct {
 	Required    bool   `json:"required"`     // made in a hardware token, and attested
 	Touch       bool   `json:"touch"`        // with the touch policy always or cached
@@ -128,7 +128,8 @@ func (c *Client) anonymous() *Client {
 	return &plain
 }
 
-// maxMaxAge is the largest max-age that is believed, in seconds: a year. What is beyond could overflow where it is counted in nanoseconds.
+// maxMaxAge is the largest max-age that is believed, in seconds: a year. What is beyond could
+// overflow where it is counted in nanoseconds.
 const maxMaxAge = 366 * 24 * 3600
 
 // check reads a regkey member, which comes from somebody whom nothing is known of yet.
@@ -160,12 +161,12 @@ func (c *Client) check(document jsontext.Value, d *Discovery) error {
 	return c.checkAPI(d.API)
 }
 
-// indexForm is what an index URL that may be shown to the user, as one to type, is made of: nothing that a shell reads as more
-// than text.
+// indexForm is what an index URL that may be shown to the user, as one to type, is made of: nothing
+// that a shell reads as more than text.
 var indexForm = regexp.MustCompile(`^sparse\+https?://[A-Za-z0-9._\[\]:-]+(/[A-Za-z0-9._~%+:/-]*)?$`)
 
-// checkAPI keeps a registry from leading its users to where it could not speak itself: to a service on their own machine, or out
-// of TLS.
+// checkAPI keeps a registry from leading its users to where it could not speak itself: to a service
+// on their own machine, or out of TLS.
 func (c *Client) checkAPI(text string) error {
 	api, err := c.checkBase(text)
 	if err != nil {

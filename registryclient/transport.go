@@ -46,8 +46,8 @@ var ErrPlainHTTP = errors.New("plain http to another machine")
 // maxURL is the length in bytes of the longest URL that a client speaks to or shows.
 const maxURL = 2000
 
-// checkURL allows https, and http where nobody else is on the path or the user allows it. The error does not show a
-// URL that may hold a password.
+// checkURL allows https, and http where nobody else is on the path or the user allows it. The error
+// does not show a URL that may hold a password.
 func (c *Client) checkURL(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || len(text) > maxURL || u.Opaque != "" || u.Hostname() == "" || strings.ContainsFunc(text, notInURL) {
@@ -64,7 +64,8 @@ func (c *Client) checkURL(text string) error {
 	return fmt.Errorf("not an https URL: %.200q", text)
 }
 
-// notInURL is what never stands in a URL as it is sent (RFC 3986, section 2). A backslash is a slash to some programs.
+// notInURL is what never stands in a URL as it is sent (RFC 3986, section 2). A backslash is a
+// slash to some programs.
 func notInURL(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"\\<>`{}|^", r) }
 
 // checkBase is checkURL for a URL that paths are put behind.

@@ -133,8 +133,9 @@ func parseTime(text string) (time.Time, error) {
 	return t.UTC(), nil
 }
 
-// isRFC3339 holds text to the grammar of RFC 3339, section 5.6, with "T" and "Z" in upper case as PASETO
-// has them. The time package also takes one digit for the hour, a comma, and offsets of a day and more.
+// isRFC3339 holds text to the grammar of RFC 3339, section 5.6, with "T" and "Z" in upper case as
+// PASETO has them. The time package also takes one digit for the hour, a comma, and offsets of a
+// day and more.
 func isRFC3339(text string) bool {
 	const seconds = "0000-00-00T00:00:00"
 	if len(text) <= len(seconds) || !hasShape(text[:len(seconds)], seconds) {

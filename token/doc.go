@@ -31,15 +31,16 @@
 //	v          1, or left out
 //	custom     anything; we put {"jti": 32 hex digits} there, 128 random bits
 //
-// [Mint] writes them in this order and leaves v out; [Parse] takes any order and any offset of
-// iat. A claim that does not belong to the operation is refused on both sides, and so are an
-// empty, null or repeated claim and one that is not in this list: RFC 3231 keeps custom for additions, and a
+// [Mint] writes them in this order and leaves v out; [Parse] takes any order and any offset of iat.
+// A claim that does not belong to the operation is refused on both sides, and so are an empty, null
+// or repeated claim and one that is not in this list: RFC 3231 keeps custom for additions, and a
 // claim that a registry ignored might be one by which the signer meant to limit the token. A number
-// other than 1 in v is the way in which a later RFC would announce a change, so it parses and [Verifier] refuses it.
+// other than 1 in v is the way in which a later RFC would announce a change, so it parses and
+// [Verifier] refuses it.
 //
-// The footer says which registry the token is for (url, the index URL exactly as cargo has it, "sparse+"
-// included) and which key signed it. RFC 3231 calls that member kid, cargo's
-// own implementation wrote kip: both are minted, either is accepted.
+// The footer says which registry the token is for (url, the index URL exactly as cargo has it,
+// "sparse+" included) and which key signed it. RFC 3231 calls that member kid, cargo's own
+// implementation wrote kip: both are minted, either is accepted.
 //
 // An example, with its three parts decoded:
 //
@@ -57,6 +58,7 @@
 //
 // # Replay
 //
-// A mutation token serves once. It is remembered by the SHA-256 of its PAE and not of its
-// text, because for every ECDSA signature (r, s) anybody can compute a second one, (r, n−s), that verifies too.
+// A mutation token serves once. It is remembered by the SHA-256 of its PAE and not of its text,
+// because for every ECDSA signature (r, s) anybody can compute a second one, (r, n−s), that
+// verifies too.
 package token

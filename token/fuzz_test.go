@@ -64,8 +64,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// verifiesAsSeed reports whether tok says what a seed says: the fuzzer may find the twin of a P-384 signature, and
-// tokens that an earlier run has minted.
+// verifiesAsSeed reports whether tok says what a seed says: the fuzzer may find the twin of a P-384
+// signature, and tokens that an earlier run has minted.
 func verifiesAsSeed(t testing.TB, tok *Token, signed map[string]bool) bool {
 	if bytes.Contains(tok.payload, []byte(`"custom":{"jti":"`)) {
 		return true

@@ -22,10 +22,10 @@ type Grant struct {
 	verifier *Verifier
 }
 
-// Authorize compares crate, version and checksum with the claims, byte for byte. They are those of the
-// request as the registry has found them itself: from the path, from the crate file, by
-// hashing that file; "" for what the operation does not have, and for all three of a read. A refusal is an [*Error].
-// There is no secret in this, so it need not take constant time.
+// Authorize compares crate, version and checksum with the claims, byte for byte. They are those of
+// the request as the registry has found them itself: from the path, from the crate file, by hashing
+// that file; "" for what the operation does not have, and for all three of a read. A refusal is an
+// [*Error]. There is no secret in this, so it need not take constant time.
 func (g *Grant) Authorize(name, version, checksum string) error {
 	c := g.token.claims
 	switch {
@@ -42,8 +42,9 @@ func (g *Grant) Authorize(name, version, checksum string) error {
 	return nil
 }
 
-// Recheck asks [Verifier.Keys] for the key again and applies the rules on it as of [Verifier.Now]. A registry calls it
-// when the change is about to be committed, since a key may be revoked during an upload. Its errors are those of [Verifier.Authenticate].
+// Recheck asks [Verifier.Keys] for the key again and applies the rules on it as of [Verifier.Now].
+// A registry calls it when the change is about to be committed, since a key may be revoked during
+// an upload. Its errors are those of [Verifier.Authenticate].
 func (g *Grant) Recheck(ctx context.Context) error {
 	key, err := g.verifier.lookup(ctx, g.KeyID)
 	if err != nil {

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// MemorySpent is a [Spent] for a registry that runs as one process and for tests. It forgets with the
-// process: a registry that can restart within the window needs a database instead, or does not answer mutations for
-// that long. The zero value is ready and remembers up to a million tokens (about 100 MB); when they
-// are all still of use, Spend fails rather than forget one.
+// MemorySpent is a [Spent] for a registry that runs as one process and for tests. It forgets with
+// the process: a registry that can restart within the window needs a database instead, or does not
+// answer mutations for that long. The zero value is ready and remembers up to a million tokens
+// (about 100 MB); when they are all still of use, Spend fails rather than forget one.
 type MemorySpent struct {
 	Limit int              // 0 = 1,000,000
 	Now   func() time.Time // nil = time.Now

@@ -127,8 +127,9 @@ func (t *Token) ReplayKey(key keys.PublicKey) [32]byte {
 	return replayKey(message(key, t.payload, t.footer))
 }
 
-// Verify checks the signature with key, which must be the one that is on file for [Token.KeyID]: nothing
-// in a token says that its key is to be trusted. The error is an [*Error] with [CodeSignature].
+// Verify checks the signature with key, which must be the one that is on file for [Token.KeyID]:
+// nothing in a token says that its key is to be trusted. The error is an [*Error] with
+// [CodeSignature].
 func (t *Token) Verify(key keys.PublicKey) error {
 	return t.verify(key, message(key, t.payload, t.footer))
 }
@@ -141,8 +142,8 @@ func (t *Token) verify(key keys.PublicKey, message []byte) error {
 	return nil
 }
 
-// Verify is [Parse] and [Token.Verify] in one step, for a caller who knows the key beforehand. Like those it
-// judges neither time nor registry nor replay.
+// Verify is [Parse] and [Token.Verify] in one step, for a caller who knows the key beforehand. Like
+// those it judges neither time nor registry nor replay.
 func Verify(text string, key keys.PublicKey) (*Token, error) {
 	t, err := Parse(text)
 	if err != nil {

@@ -51,8 +51,8 @@ func (c *verifiedReads) insert(text [32]byte, key keys.PublicKey) {
 	c.younger[text] = key
 }
 
-// checkSignature verifies t, whose text and signed message are given. Mutation tokens serve once, so there
-// is nothing to remember of them.
+// checkSignature verifies t, whose text and signed message are given. Mutation tokens serve once,
+// so there is nothing to remember of them.
 func (v *Verifier) checkSignature(text string, t *Token, key keys.PublicKey, signed []byte) error {
 	if t.claims.Operation.IsMutation() {
 		return t.verify(key, signed)

@@ -150,8 +150,8 @@ func TestChangedMintedToken(t *testing.T) {
 	})
 }
 
-// mangle demands that Verify refuses text with any byte changed, left out or doubled. Under the race detector, which
-// has nothing to find here, it takes every eighth byte.
+// mangle demands that Verify refuses text with any byte changed, left out or doubled. Under the
+// race detector, which has nothing to find here, it takes every eighth byte.
 func mangle(t *testing.T, text string, public keys.PublicKey, values func(old byte) []byte) {
 	if _, err := Verify(text, public); err != nil {
 		t.Fatalf("unchanged: %v", err)

@@ -60,9 +60,9 @@ type Challenges interface {
 	Redeem(ctx context.Context, challenge string, now time.Time) error
 }
 
-// A Verifier judges tokens by the rules of RFC 3231 and of this project's protocol. Set Index, Keys and
-// Spent; the other fields may stay zero. It is for use by any number of goroutines and must not be changed
-// or copied after the first call.
+// A Verifier judges tokens by the rules of RFC 3231 and of this project's protocol. Set Index, Keys
+// and Spent; the other fields may stay zero. It is for use by any number of goroutines and must not
+// be changed or copied after the first call.
 type Verifier struct {
 	Index      string           // the index URL that tokens must name, exactly as users configure it
 	Algorithms []keys.Algorithm // those allowed; nil = both
@@ -76,15 +76,16 @@ type Verifier struct {
 	verified verifiedReads
 }
 
-// Authenticate judges the value of a request's Authorization header ("" if there is none) for
-// the operation that the request's method and path stand for. It needs no body, and should be called as soon as the
-// headers are there, at arrived: a token is spent before a body is received, and an upload may
-// take longer than the window. A refusal is an [*Error]; any other error is a failure of Keys, Spent or
-// Challenges, which it wraps, or a Verifier without its fields.
+// Authenticate judges the value of a request's Authorization header ("" if there is none) for the
+// operation that the request's method and path stand for. It needs no body, and should be called as
+// soon as the headers are there, at arrived: a token is spent before a body is received, and an
+// upload may take longer than the window. A refusal is an [*Error]; any other error is a failure of
+// Keys, Spent or Challenges, which it wraps, or a Verifier without its fields.
 //
 // The order of the rules: form; format; key known, not revoked, not past its end, allowed to do
-// this on this crate; signature; registry; not too old; then a mutation token is spent, and is so whatever follows; not signed in the
-// future; subject; v; operation; challenge. A mutation token presented for a read is refused, and spent.
+// this on this crate; signature; registry; not too old; then a mutation token is spent, and is so
+// whatever follows; not signed in the future; subject; v; operation; challenge. A mutation token
+// presented for a read is refused, and spent.
 func (v *Verifier) Authenticate(ctx context.Context, authorization string, op Operation, arrived time.Time) (*Grant, error) {
 	if v.Index == "" || v.Keys == nil || v.Spent == nil {
 		return nil, errors.New("verifying token: the verifier needs Index, Keys and Spent")
@@ -177,8 +178,8 @@ func (v *Verifier) checkNotAhead(issued, arrived time.Time) error {
 	return nil
 }
 
-// spend uses a mutation token up. It is remembered until no request with it could pass checkAge, and Skew longer,
-// for requests that waited between their arrival and here.
+// spend uses a mutation token up. It is remembered until no request with it could pass checkAge,
+// and Skew longer, for requests that waited between their arrival and here.
 func (v *Verifier) spend(ctx context.Context, g *Grant) error {
 	if !g.Claims.Operation.IsMutation() {
 		return nil

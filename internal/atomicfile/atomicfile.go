@@ -34,9 +34,9 @@ func Write(path string, data []byte, perm fs.FileMode) error {
 }
 
 // Create is [Write] for a file that must not exist yet: whatever is at path, a dangling symbolic
-// link and a folder included, stays untouched, and the error wraps [fs.ErrExist]. Of several at once, in any
-// number of processes, exactly one succeeds. After an error nothing is there that was not before.
-// The file system must know hard links.
+// link and a folder included, stays untouched, and the error wraps [fs.ErrExist]. Of several at
+// once, in any number of processes, exactly one succeeds. After an error nothing is there that was
+// not before. The file system must know hard links.
 func Create(path string, data []byte, perm fs.FileMode) error {
 	// What exists is found here before anything is written; the link below is what decides.
 	if _, err := os.Lstat(path); err == nil {

@@ -1,6 +1,7 @@
-// Command demo runs regkey's main job before the user's eyes, in a temporary folder: a key, a registry that
-// trusts it, a crate published with a signature, the signature replayed and refused, the key rotated, the old
-// one refused, the new one revoked. Every step prints the command that it runs.
+// Command demo runs regkey's main job before the user's eyes, in a temporary folder: a key, a
+// registry that trusts it, a crate published with a signature, the signature replayed and refused,
+// the key rotated, the old one refused, the new one revoked. Every step prints the command that it
+// runs.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Package e2e runs whole programs against each other: regkey, the credential provider, the registry, and the real
-// cargo where it is installed.
+// Package e2e runs whole programs against each other: regkey, the credential provider, the
+// registry, and the real cargo where it is installed.
 package e2e
 
 import (

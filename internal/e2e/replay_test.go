@@ -1,4 +1,5 @@
-// A passive attacker: everything that crossed the network is sent again, at once and later, as it was and altered.
+// A passive attacker: everything that crossed the network is sent again, at once and later, as it
+// was and altered.
 
 package e2e
 
@@ -75,8 +76,8 @@ func state(t *testing.T, l *lab.Lab, r *lab.Registry) string {
 	return indexFile(t, r, l, "one") + must(t, l, "", "", "regkey-registry", "keys", "--data", r.Data, "--json")
 }
 
-// twin is the token with the other signature that P-384 has for every message, (r, n−s); an Ed25519 token, which has
-// none, is given back with its last signature byte changed.
+// twin is the token with the other signature that P-384 has for every message, (r, n−s); an Ed25519
+// token, which has none, is given back with its last signature byte changed.
 func twin(t *testing.T, token string) string {
 	t.Helper()
 	parts := strings.Split(token, ".")

@@ -14,8 +14,8 @@ import (
 	"github.com/cargo-regkey/regkey/internal/lab"
 )
 
-// nothingSecret searches all traffic, the registry's log and every file of the registry for every private key of
-// the user, in each form that it might be written in.
+// nothingSecret searches all traffic, the registry's log and every file of the registry for every
+// private key of the user, in each form that it might be written in.
 func nothingSecret(t *testing.T, l *lab.Lab, r *lab.Registry, w *lab.Wiretap) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(l.RegkeyHome(), "keys", "*.key"))
@@ -50,8 +50,8 @@ func nothingSecret(t *testing.T, l *lab.Lab, r *lab.Registry, w *lab.Wiretap) {
 	}
 }
 
-// forms are the PASERK text of a key, its bytes, and those in hex and both kinds of base64. Ed25519's seed is searched for
-// alone: the other half of its PASERK is the public key.
+// forms are the PASERK text of a key, its bytes, and those in hex and both kinds of base64.
+// Ed25519's seed is searched for alone: the other half of its PASERK is the public key.
 func forms(t *testing.T, paserk string) []string {
 	t.Helper()
 	parts := strings.Split(paserk, ".")

@@ -47,10 +47,11 @@ func Dir() (string, error) {
 // long beside the microseconds that a look costs.
 const lockPoll = 20 * time.Millisecond
 
-// Lock waits until no other process, and nobody else in this one, holds the lock of the folder dir, makes
-// the folder (0700) if it is missing, and holds the lock until unlock is called or the process ends. It
-// gives up when ctx ends, with an error that wraps ctx's, so the caller's deadline is the limit of the wait. The
-// lock is advisory: readers take none, and the file ".lock" that carries it stays.
+// Lock waits until no other process, and nobody else in this one, holds the lock of the folder dir,
+// makes the folder (0700) if it is missing, and holds the lock until unlock is called or the
+// process ends. It gives up when ctx ends, with an error that wraps ctx's, so the caller's deadline
+// is the limit of the wait. The lock is advisory: readers take none, and the file ".lock" that
+// carries it stays.
 func Lock(ctx context.Context, dir string) (unlock func(), err error) {
 	if err := atomicfile.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("locking %q: %w", dir, err)

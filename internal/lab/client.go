@@ -1,5 +1,5 @@
-// A stand-in for cargo: it asks the credential provider and speaks cargo's web API, so that the main job
-// also runs where cargo is not installed, and tests can send what cargo would not.
+// A stand-in for cargo: it asks the credential provider and speaks cargo's web API, so that the
+// main job also runs where cargo is not installed, and tests can send what cargo would not.
 
 package lab
 
@@ -30,8 +30,8 @@ type Crate struct {
 	Body          []byte // what PUT /api/v1/crates/new takes
 }
 
-// Pack packages the crate in folder dir, whose dependencies all come from the registry with that index, as
-// [Lab.Crate] writes it.
+// Pack packages the crate in folder dir, whose dependencies all come from the registry with that
+// index, as [Lab.Crate] writes it.
 func Pack(dir, index string) (*Crate, error) {
 	source, err := os.ReadFile(filepath.Join(dir, "Cargo.toml"))
 	if err != nil {
@@ -50,8 +50,8 @@ func Pack(dir, index string) (*Crate, error) {
 	normalized := string(source)
 	deps := []map[string]any{}
 	for name, dep := range manifest.Dependencies {
-		// cargo names the registry by its index in what it packages, and leaves it out of the metadata where it
-		// is the one that is published to.
+		// cargo names the registry by its index in what it packages, and leaves it out of the
+		// metadata where it is the one that is published to.
 		normalized = strings.ReplaceAll(normalized, fmt.Sprintf("registry = %q }", dep["registry"]), fmt.Sprintf("registry-index = %q }", index))
 		deps = append(deps, map[string]any{
 			"name": name, "version_req": "^" + dep["version"].(string), "features": []string{}, "optional": false,
@@ -139,7 +139,8 @@ func (l *Lab) Token(ctx context.Context, index string, o Operation) (string, err
 	return answer.Ok.Token, nil
 }
 
-// Send sends one request to the registry's web API, with a token unless it is empty, and returns status and body.
+// Send sends one request to the registry's web API, with a token unless it is empty, and returns
+// status and body.
 func (r *Registry) Send(ctx context.Context, method, path, token string, body []byte) (int, string, error) {
 	request, err := http.NewRequestWithContext(ctx, method, r.URL+path, bytes.NewReader(body))
 	if err != nil {
@@ -157,8 +158,8 @@ func (r *Registry) Send(ctx context.Context, method, path, token string, body []
 	return response.StatusCode, string(answer), err
 }
 
-// Publish packages the crate in dir, asks the provider for a token, and uploads. It returns the token, for those who
-// want to see what an eavesdropper would have.
+// Publish packages the crate in dir, asks the provider for a token, and uploads. It returns the
+// token, for those who want to see what an eavesdropper would have.
 func (l *Lab) Publish(ctx context.Context, r *Registry, dir string) (crate *Crate, token string, err error) {
 	if crate, err = Pack(dir, r.Index); err != nil {
 		return nil, "", err

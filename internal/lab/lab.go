@@ -1,6 +1,6 @@
-// Package lab sets up, in one folder, all that a run of regkey needs: the built programs, a user's empty home, a
-// registry on loopback, sample crates, and cargo, the real one where it is installed. The end-to-end tests
-// and the demonstration stand on it.
+// Package lab sets up, in one folder, all that a run of regkey needs: the built programs, a user's
+// empty home, a registry on loopback, sample crates, and cargo, the real one where it is installed.
+// The end-to-end tests and the demonstration stand on it.
 package lab
 
 import (
@@ -15,7 +15,8 @@ import (
 	"strings"
 )
 
-// A Lab is one user on one machine: a home folder and the programs. Several may stand side by side, sharing Bin.
+// A Lab is one user on one machine: a home folder and the programs. Several may stand side by side,
+// sharing Bin.
 type Lab struct {
 	Dir  string // everything lies below it
 	Bin  string // the three programs
@@ -104,7 +105,8 @@ type Result struct {
 	Exit           int
 }
 
-// Command is a program with the lab's environment, in dir ("" is the lab's folder), that can't read a terminal.
+// Command is a program with the lab's environment, in dir ("" is the lab's folder), that can't read
+// a terminal.
 func (l *Lab) Command(ctx context.Context, dir, name string, args ...string) *exec.Cmd {
 	if path := filepath.Join(l.Bin, name); !strings.ContainsRune(name, filepath.Separator) {
 		if _, err := os.Stat(path); err == nil {
@@ -119,7 +121,8 @@ func (l *Lab) Command(ctx context.Context, dir, name string, args ...string) *ex
 	return c
 }
 
-// Run runs a program to its end, with stdin as its standard input. Only a program that can't be run at all is an error.
+// Run runs a program to its end, with stdin as its standard input. Only a program that can't be run
+// at all is an error.
 func (l *Lab) Run(ctx context.Context, dir, stdin, name string, args ...string) (Result, error) {
 	c := l.Command(ctx, dir, name, args...)
 	var stdout, stderr bytes.Buffer

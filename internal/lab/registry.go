@@ -46,8 +46,8 @@ func (b *lockedBuffer) String() string {
 	return b.text.String()
 }
 
-// Serve starts a registry whose data lie in the folder data (below the lab's), on a free port unless args say
-// otherwise, and waits until it listens.
+// Serve starts a registry whose data lie in the folder data (below the lab's), on a free port
+// unless args say otherwise, and waits until it listens.
 func (l *Lab) Serve(ctx context.Context, data string, args ...string) (*Registry, error) {
 	r := &Registry{Data: filepath.Join(l.Dir, data), lab: l}
 	arguments := append([]string{"serve", "--listen", "127.0.0.1:0", "--data", r.Data}, args...)

@@ -11,8 +11,9 @@ import (
 
 const tarBlock = 512 // bytes
 
-// Where a header has what is judged here (POSIX.1-1988 "ustar", and the GNU tar manual, "Basic Tar Format"). Behind the
-// device numbers ustar keeps the first part of a long path, and GNU times and sparse files, which cargo never writes.
+// Where a header has what is judged here (POSIX.1-1988 "ustar", and the GNU tar manual, "Basic Tar
+// Format"). Behind the device numbers ustar keeps the first part of a long path, and GNU times and
+// sparse files, which cargo never writes.
 const (
 	tarSize, tarSizeEnd   = 124, 136
 	tarKind               = 156
@@ -20,10 +21,10 @@ const (
 	tarPrefix, tarSpare   = 345, 500
 )
 
-// tarFrame passes a tar archive on and stops at a header that leaves a choice. The tar package and the one
-// that cargo unpacks with (Rust's tar) choose differently where a folder has content, where a header's magic and
-// version fit no format, and where a GNU header has text in place of times: from such an archive
-// the registry would read one Cargo.toml and cargo build by another.
+// tarFrame passes a tar archive on and stops at a header that leaves a choice. The tar package and
+// the one that cargo unpacks with (Rust's tar) choose differently where a folder has content, where
+// a header's magic and version fit no format, and where a GNU header has text in place of times:
+// from such an archive the registry would read one Cargo.toml and cargo build by another.
 type tarFrame struct {
 	r      io.Reader
 	header [tarBlock]byte

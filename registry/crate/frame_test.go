@@ -10,7 +10,8 @@ import (
 	"testing/iotest"
 )
 
-// header is the first block of the archive that cargo would make of one file, changed and with its checksum mended.
+// header is the first block of the archive that cargo would make of one file, changed and with its
+// checksum mended.
 func header(t testing.TB, f file, change func(block []byte)) []byte {
 	t.Helper()
 	block := tarball(t, f)[:tarBlock]
@@ -27,7 +28,8 @@ func header(t testing.TB, f file, change func(block []byte)) []byte {
 
 const otherManifest = "[package]\nname = \"demo\"\nversion = \"1.0.0\"\nbuild = \"evil.rs\"\n"
 
-// Cargo 1.95 built by otherManifest from each of the first three archives, while the tar package shows only demoManifest.
+// Cargo 1.95 built by otherManifest from each of the first three archives, while the tar package
+// shows only demoManifest.
 func TestReadArchiveRefusesTwoReadings(t *testing.T) {
 	other := file{name: demoFile.name, text: otherManifest}
 	good := tarball(t, demoFile)

@@ -36,8 +36,9 @@ const (
 	maxDependencies = 1000
 	// maxFeatures leaves room for generated bindings with a feature for each of 1,000 and more types.
 	maxFeatures = 5000
-	// maxMarks bounds the time that the TOML library takes, which grows with the square of the keys in one table: a
-	// manifest of 1 MiB could else take minutes. It leaves room for all the above at once.
+	// maxMarks bounds the time that the TOML library takes, which grows with the square of the keys
+	// in one table: a manifest of 1 MiB could else take minutes. It leaves room for all the above
+	// at once.
 	maxMarks = 25_000
 )
 
@@ -47,9 +48,10 @@ var oldSpellings = []string{"project", "dev_dependencies", "build_dependencies"}
 
 // ParseManifest reads the Cargo.toml inside a crate. It demands what cargo's own packaging
 // guarantees: nothing inherited from a workspace, every dependency with a version and from a
-// registry (a path, git or artifact dependency is refused, as is a registry by name alone), no
-// old spellings of keys; and at most 1,000 dependencies and 5,000 features. Keys that a registry has no use for are passed over, of any type. The
-// error is an [*Error] with code [ManifestInvalid], [NameInvalid] or [VersionInvalid].
+// registry (a path, git or artifact dependency is refused, as is a registry by name alone), no old
+// spellings of keys; and at most 1,000 dependencies and 5,000 features. Keys that a registry has no
+// use for are passed over, of any type. The error is an [*Error] with code [ManifestInvalid],
+// [NameInvalid] or [VersionInvalid].
 func ParseManifest(text []byte) (*Manifest, error) {
 	if marks(text) > maxMarks {
 		return nil, refuse(ManifestInvalid, "the Cargo.toml inside the crate has more tables and keys than this registry reads: split the crate")

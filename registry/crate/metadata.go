@@ -56,8 +56,8 @@ type sentDependency struct {
 	Artifact           jsontext.Value `json:"artifact"`
 }
 
-// sentDependencies are the first of those sent, one more than a crate may have at most: an empty one takes 3 bytes of
-// JSON and 50 times that in memory.
+// sentDependencies are the first of those sent, one more than a crate may have at most: an empty
+// one takes 3 bytes of JSON and 50 times that in memory.
 type sentDependencies []sentDependency
 
 // UnmarshalJSONFrom reads an array, or null.

@@ -57,7 +57,8 @@ func (q queries) Accounts(ctx context.Context) ([]Account, error) {
 	return all, nil
 }
 
-// CreateAccount begins an account in epoch 1 without keys. An error wraps [ErrExists] if the name was ever given out.
+// CreateAccount begins an account in epoch 1 without keys. An error wraps [ErrExists] if the name
+// was ever given out.
 func (tx *Tx) CreateAccount(ctx context.Context, name string, now time.Time) error {
 	n, err := tx.exec(ctx, `INSERT INTO accounts (name, created_at, epoch, version, frozen, closed)
 		VALUES ($1, $2, 1, 0, FALSE, FALSE) ON CONFLICT (name) DO NOTHING`, name, seconds(now))

@@ -100,8 +100,8 @@ func (q queries) PublishedBy(ctx context.Context, keyID string) ([]Version, erro
 	return all, nil
 }
 
-// Search finds crates whose name or description holds the words, those with the words in their name first. It
-// returns at most limit of them and the number of all.
+// Search finds crates whose name or description holds the words, those with the words in their name
+// first. It returns at most limit of them and the number of all.
 func (q queries) Search(ctx context.Context, words string, limit int) ([]Crate, int, error) {
 	pattern := "%" + likeEscaper.Replace(strings.ToLower(words)) + "%"
 	canonical := strings.ReplaceAll(pattern, "_", "-")
@@ -169,8 +169,8 @@ func (tx *Tx) SetYanked(ctx context.Context, v Version, yanked bool, line string
 	return nil
 }
 
-// DeleteVersion takes a version out of index and downloads. Its row stays, so that name and version are
-// never used again.
+// DeleteVersion takes a version out of index and downloads. Its row stays, so that name and version
+// are never used again.
 func (tx *Tx) DeleteVersion(ctx context.Context, v Version, now time.Time) error {
 	_, err := tx.exec(ctx, "UPDATE versions SET deleted_at = $1 WHERE crate = $2 AND precedence = $3", seconds(now), v.Crate, v.Precedence)
 	if err != nil {

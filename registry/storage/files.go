@@ -13,9 +13,9 @@ import (
 	"github.com/cargo-regkey/regkey/internal/atomicfile"
 )
 
-// CrateFile is where the crate file with that SHA-256 lies. Files are found by content and not by name,
-// so two uploads at once of one version can't replace each other's file. The checksum must be 64
-// lower-case hex digits.
+// CrateFile is where the crate file with that SHA-256 lies. Files are found by content and not by
+// name, so two uploads at once of one version can't replace each other's file. The checksum must be
+// 64 lower-case hex digits.
 func (db *DB) CrateFile(checksum string) (string, error) {
 	if raw, err := hex.DecodeString(checksum); err != nil || len(raw) != 32 {
 		return "", errors.New("finding crate file: the checksum is not 64 hex digits")

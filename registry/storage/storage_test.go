@@ -1,4 +1,5 @@
-// Tests of what the rest of the registry relies on: one winner, whole transactions, names and versions that stay burnt.
+// Tests of what the rest of the registry relies on: one winner, whole transactions, names and
+// versions that stay burnt.
 
 package storage_test
 

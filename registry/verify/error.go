@@ -13,8 +13,8 @@ import (
 	"github.com/cargo-regkey/regkey/token"
 )
 
-// An Error is an answer that refuses a request: an HTTP status, a code for programs, and a sentence for the person
-// at cargo, which cargo shows as it is.
+// An Error is an answer that refuses a request: an HTTP status, a code for programs, and a sentence
+// for the person at cargo, which cargo shows as it is.
 type Error struct {
 	Status     int
 	Code       string
@@ -25,8 +25,8 @@ type Error struct {
 // Error is the Detail.
 func (e *Error) Error() string { return e.Detail }
 
-// Refusal is how to answer err: an [*Error] in it as it is; a [*token.Error] with 401 if there was no token
-// and 403 else; everything else, which is nobody's business, as 500.
+// Refusal is how to answer err: an [*Error] in it as it is; a [*token.Error] with 401 if there was
+// no token and 403 else; everything else, which is nobody's business, as 500.
 //
 // Cargo 1.95 asks its credential provider for a token when config.json is answered with 401, and shows
 // the body's sentence with 403; with 401 to a token it adds that the user should log in, which

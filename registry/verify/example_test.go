@@ -62,7 +62,8 @@ func (d *database) yank(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%s yanks %s %s\n", grant.Account, grant.Claims.Name, grant.Claims.Version)
 }
 
-// A registry looks keys up where it has them, remembers used tokens, and puts the middleware before its handlers.
+// A registry looks keys up where it has them, remembers used tokens, and puts the middleware before
+// its handlers.
 func ExampleMiddleware() {
 	key, err := keys.Generate(keys.Ed25519)
 	if err != nil {
@@ -86,7 +87,7 @@ func ExampleMiddleware() {
 		handler.ServeHTTP(response, request)
 		fmt.Print(response.Code, " ", response.Body)
 	}
-	// Output:
-	// 200 crates-team yanks demo 1.0.0
-	// 403 {"errors":[{"code":"token-replayed","detail":"this yank token for \"demo\" was used before, and each serves one request: run the command again to sign a new one"}]}
+	// Output: 200 crates-team yanks demo 1.0.0 403
+	// {"errors":[{"code":"token-replayed","detail":"this yank token for \"demo\" was used before,
+	// and each serves one request: run the command again to sign a new one"}]}
 }

@@ -27,8 +27,9 @@ type Middleware struct {
 	Verifier *token.Verifier
 	// LoginURL, if not empty, is what cargo shows to a user who has no token for this registry.
 	LoginURL string
-	// Explain, if set, may put a better refusal in the place of one, for example one that says what the first use of
-	// a replayed token did. It may read the request's body. The token stays refused.
+	// Explain, if set, may put a better refusal in the place of one, for example one that says what
+	// the first use of a replayed token did. It may read the request's body. The token stays
+	// refused.
 	Explain func(r *http.Request, refused *token.Error) *Error
 	// Now is the clock by which a request has arrived; nil is time.Now.
 	Now func() time.Time
@@ -48,9 +49,10 @@ func GrantOf(ctx context.Context) *token.Grant {
 	return grant
 }
 
-// Require lets a request through to next only with a token that is good for op. It judges before a byte
-// of the body is read, and takes that moment as the request's arrival. The handler still has to hold the request against the
-// token with [token.Grant.Authorize]; for a [token.Read] that is done here.
+// Require lets a request through to next only with a token that is good for op. It judges before a
+// byte of the body is read, and takes that moment as the request's arrival. The handler still has
+// to hold the request against the token with [token.Grant.Authorize]; for a [token.Read] that is
+// done here.
 func (m *Middleware) Require(op token.Operation, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		grant, err := m.authenticate(r, op)

@@ -88,3 +88,5 @@ func atOnce(time.Duration) <-chan time.Time {
 	c <- time.Time{}
 	return c
 }
+
+func version(v [3]byte) Version { return Version{Major: v[0], Minor: v[1], Patch: v[2]} }

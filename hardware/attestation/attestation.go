@@ -20,7 +20,7 @@ import (
 // Facts are what an attestation states.
 type Facts struct {
 	Public   keys.PublicKey
-	Serial   uint32 // as printed on the token
+	Serial   uint32 // as printed on the token; 0 where it doesn't say, as some with firmware 4 don't
 	Firmware Version
 	Slot     Slot
 	PIN      PINPolicy

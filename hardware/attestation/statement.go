@@ -80,12 +80,13 @@ func (f *Facts) read(values map[int][]byte) error {
 		return errors.New("the firmware's version is not three bytes")
 	}
 	f.Firmware = Version{firmware[0], firmware[1], firmware[2]}
-	serial := cryptobyte.String(values[extensionSerial])
-	var number uint64
-	if !serial.ReadASN1Integer(&number) || !serial.Empty() || number > math.MaxUint32 {
-		return errors.New("the serial number is not one of 32 bits")
+	if value, said := values[extensionSerial]; said {
+		serial, number := cryptobyte.String(value), uint64(0)
+		if !serial.ReadASN1Integer(&number) || !serial.Empty() || number == 0 || number > math.MaxUint32 {
+			return errors.New("the serial number is not one of 32 bits")
+		}
+		f.Serial = uint32(number)
 	}
-	f.Serial = uint32(number)
 	if len(policies) != 2 {
 		return errors.New("the policies are not two bytes")
 	}

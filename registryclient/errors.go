@@ -41,8 +41,8 @@ func (e *Error) Error() string {
 // RefusalCode is the registry's code.
 func (e *Error) RefusalCode() string { return e.Code }
 
-// A StatusError is an answer that settles nothing: the registry is overloaded, broken, wants a token, or
-// something else answered in its place.
+// A StatusError is an answer that settles nothing: the registry is overloaded, broken, wants a
+// token, or something else answered in its place.
 type StatusError struct {
 	URL        string
 	Status     int
@@ -69,7 +69,8 @@ type NetworkError struct {
 	err error
 }
 
-// Error names the URL and the cause. net/http quotes some of what a server sent as it came: control characters are taken out.
+// Error names the URL and the cause. net/http quotes some of what a server sent as it came: control
+// characters are taken out.
 func (e *NetworkError) Error() string {
 	return fmt.Sprintf("speaking to %s: %s", e.URL, printable(cause(e.err).Error()))
 }
@@ -79,7 +80,7 @@ func (e *NetworkError) Unwrap() error { return e.err }
 
 // passing reports whether trying again soon may help.
 func (e *NetworkError) passing() bool {
-	for _, lasting := range []error{context.Canceled, context.DeadlineExceeded, syscall.ECONNREFUSED, errRedirect} {
+	for _, lasting := range []error{context.Canceled, context.DeadlineExceeded, syscall.ECONNREFUSED, errRedirect, http.ErrSchemeMismatch} {
 		if errors.Is(e.err, lasting) {
 			return false
 		}
@@ -108,7 +109,8 @@ var refusals = map[int]bool{
 // codeForm is the form of codes. What has another one is somebody else's.
 var codeForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-// codeNowhere is the code of a registry that has nothing at an address: it has not looked at what was sent there.
+// codeNowhere is the code of a registry that has nothing at an address: it has not looked at what
+// was sent there.
 const codeNowhere = "not-found"
 
 func answerError(url string, response *http.Response, data []byte) error {
@@ -138,8 +140,8 @@ func answerError(url string, response *http.Response, data []byte) error {
 // maxRetryAfter is what a longer Retry-After counts as.
 const maxRetryAfter = 24 * time.Hour
 
-// retryAfter reads seconds, or a date, which is taken by the registry's own clock (RFC 9110, section 10.2.3). Where
-// nothing is said, it is a second.
+// retryAfter reads seconds, or a date, which is taken by the registry's own clock (RFC 9110,
+// section 10.2.3). Where nothing is said, it is a second.
 func retryAfter(header http.Header) time.Duration {
 	text := header.Get("Retry-After")
 	if text != "" && strings.Trim(text, "0123456789") == "" {

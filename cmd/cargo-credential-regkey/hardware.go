@@ -52,7 +52,7 @@ func (p *provider) inHardware(ctx context.Context, id *identity, request token.R
 	begun := p.now()
 	out, err := p.regkey(ctx, append(stdin, '\n'), p.stderr, "token", "--index", request.Index)
 	if err != nil {
-		return "", time.Time{}, hardwareFailure(ctx, id, out, err)
+		return "", time.Time{}, hardwareFailure(id, out, err)
 	}
 	issued, err := checkToken(out, request, record.Public, begun.Add(-iatSlack), p.now().Add(iatSlack))
 	if err != nil {
@@ -62,11 +62,11 @@ func (p *provider) inHardware(ctx context.Context, id *identity, request token.R
 }
 
 // hardwareFailure takes what regkey says of its failure.
-func hardwareFailure(ctx context.Context, id *identity, said string, err error) error {
+func hardwareFailure(id *identity, said string, err error) error {
 	switch {
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded):
 		return refuse(nil, "nothing was signed: %s was not used in time", id.key)
-	case ctx.Err() != nil:
+	case errors.Is(err, context.Canceled):
 		return refuse(nil, "nothing was signed: cancelled")
 	}
 	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) {
@@ -148,7 +148,10 @@ func runRegkey(ctx context.Context, stdin []byte, stderr io.Writer, args ...stri
 	cmd.Cancel = func() error { return interrupt(cmd.Process) } // so that it puts the terminal and the token in order
 	cmd.WaitDelay = 2 * time.Second                             // then it is killed
 	err = cmd.Run()
-	if out.cut && err == nil {
+	switch {
+	case ctx.Err() != nil:
+		err = ctx.Err()
+	case out.cut && err == nil:
 		err = fmt.Errorf("regkey printed more than %d bytes", maxTokenLine)
 	}
 	return strings.TrimRight(string(out.kept), "\r\n"), err

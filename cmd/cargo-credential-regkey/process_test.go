@@ -30,6 +30,9 @@ const index = "sparse+https://crates.example.com/index/"
 var program string
 
 func TestMain(m *testing.M) {
+	if os.Getenv(envFakeKey) != "" {
+		os.Exit(fakeRegkey())
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "provider")
 		if err != nil {

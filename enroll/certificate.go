@@ -7,26 +7,25 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/cargo-regkey/regkey/internal/atomicfile"
 	"github.com/cargo-regkey/regkey/keys"
 )
 
-// CertificatePath is where the revocation certificate of a key goes if the user names no place: on the
+// certificatePath is where a key's revocation certificate goes if the user names no place: on the
 // same disk as the key, which is why `regkey status` keeps asking to move it.
-func (l *Lifecycle) CertificatePath(key string) string {
+func (l *Lifecycle) certificatePath(key string) string {
 	return filepath.Join(l.Home, "revocations", key+"-"+l.State().folder()[:8]+".revocation")
 }
 
-// certify signs the own revocation of the key with that name, writes it to path ("" meaning
-// [Lifecycle.CertificatePath]), and notes the place in e. A good certificate of this key that is
-// there already is kept; anything else at the path is left untouched, and an error.
+// certify has the key with that name sign its own revocation, writes that to path ("" meaning
+// [Lifecycle.certificatePath]), and notes the place in e. A good certificate of this key that is
+// there already is kept; anything else at the path is left untouched, and is an error.
 func (l *Lifecycle) certify(ctx context.Context, e *Enrolment, name string, signer keys.Signer, path string) error {
 	id := signer.Public().ID()
 	if path == "" {
-		path = l.CertificatePath(name)
+		path = l.certificatePath(name)
 		if err := atomicfile.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return err
 		}
@@ -53,6 +52,7 @@ func (l *Lifecycle) certify(ctx context.Context, e *Enrolment, name string, sign
 	return nil
 }
 
+// sameCertificate is nil if a good certificate of the key is at path, and exists otherwise.
 func (l *Lifecycle) sameCertificate(path string, key keys.PublicKey, exists error) error {
 	r, err := OpenCertificate(path)
 	if err != nil || r.Registry != l.Index || r.Key != key.ID() || r.Signer() != key.ID() || r.Verify(key) != nil {
@@ -61,15 +61,17 @@ func (l *Lifecycle) sameCertificate(path string, key keys.PublicKey, exists erro
 	return nil
 }
 
-// OpenCertificate reads a revocation certificate. Its signature is not checked.
+// OpenCertificate reads the revocation certificate in the file path, of at most 60 KiB. It does not
+// check the signature: see [SignedRevocation.Verify]. The error wraps [fs.ErrNotExist] if there is
+// no such file.
 func OpenCertificate(path string) (*SignedRevocation, error) {
-	info, err := os.Stat(path)
-	if err == nil && info.Size() > maxNote {
-		return nil, fmt.Errorf("reading revocation certificate %s: larger than %d bytes", path, maxNote)
-	}
-	note, err := os.ReadFile(path)
+	note, err := readFile(path, maxNote)
 	if err != nil {
 		return nil, fmt.Errorf("reading revocation certificate: %w", err)
 	}
-	return ParseSignedRevocation(note)
+	r, err := ParseSignedRevocation(note)
+	if err != nil {
+		return nil, fmt.Errorf("reading revocation certificate %q: %w", path, err)
+	}
+	return r, nil
 }

@@ -64,7 +64,7 @@ func TestCertificateOfEveryNewKey(t *testing.T) {
 		public := m.record(name).Public
 		path := e.Certificates[public.ID().String()]
 		r, err := OpenCertificate(path)
-		if err != nil || r.Verify(public) != nil || path != m.CertificatePath(name) {
+		if err != nil || r.Verify(public) != nil || path != m.certificatePath(name) {
 			t.Errorf("%s: %q, %v", name, path, err)
 		}
 	}

@@ -42,7 +42,7 @@ func textOf(t testing.TB, note []byte) []byte {
 func pinnedKeyset(t testing.TB) *Keyset {
 	k := &Keyset{
 		Registry: testIndex, Account: testAccount, Version: 3, Issued: noon,
-		Previous: HashText(textOf(t, readDocument(t, "keyset-1"))),
+		Previous: hashText(textOf(t, readDocument(t, "keyset-1"))),
 		Keys: []Entry{
 			{Key: p384(2).Public(), Can: Read, Until: noon.Add(240 * time.Hour), Crates: []string{"foo-*", "Bar_baz"}},
 			entry(ed(1), CanEverything), entry(ed(4), Manage),

@@ -31,8 +31,7 @@ const (
 // A Hash is the SHA-256 of a keyset's text, final newline included.
 type Hash [sha256.Size]byte
 
-// HashText hashes a keyset's text.
-func HashText(text []byte) Hash { return sha256.Sum256(text) }
+func hashText(text []byte) Hash { return sha256.Sum256(text) }
 
 // String is "sha256:" and 64 hex digits.
 func (h Hash) String() string { return "sha256:" + hex.EncodeToString(h[:]) }

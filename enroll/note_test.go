@@ -216,13 +216,15 @@ func TestSignatureLines(t *testing.T) {
 	}
 	otherText := stranger(strings.Replace(text, "version: 2", "version: 9", 1), ed(1))
 	relabelled := strings.Replace(extra, ed(9).Public().ID().String(), ed(1).Public().ID().String(), 1)
-	swap := func(line, by string) string {
+	// swap puts line in the place of the one with the same signer.
+	swap := func(line string) string {
 		for _, l := range []string{a, b, c} {
-			if strings.Fields(l)[1] == strings.Fields(by)[1] {
-				return strings.Replace(a+b+c, l, by, 1)
+			if strings.Fields(l)[1] == strings.Fields(line)[1] {
+				return strings.Replace(a+b+c, l, line, 1)
 			}
 		}
-		return line
+		t.Fatalf("no line has the signer of %q", line)
+		return ""
 	}
 	twinned := twin(t, a)
 	if !p384(4).Public().Verify(noteMessage([]byte(strings.TrimSuffix(text, "\n"))), decoded(t, twinned)) {
@@ -240,8 +242,8 @@ func TestSignatureLines(t *testing.T) {
 		"an empty line between":          text + a + "\n" + b + c,
 		"an empty line at the end":       text + a + b + c + "\n",
 		"a stranger's good signature":    text + a + b + c + extra,
-		"a stranger's under a manager":   text + swap("", relabelled),
-		"a manager's under another text": text + swap("", otherText),
+		"a stranger's under a manager":   text + swap(relabelled),
+		"a manager's under another text": text + swap(otherText),
 		"the P-384 twin":                 text + twinned + b + c,
 		"CRLF in the text":               strings.ReplaceAll(text, "\n", "\r\n") + a + b + c,
 		"CRLF in the lines":              text + strings.ReplaceAll(a+b+c, "\n", "\r\n"),

@@ -91,9 +91,6 @@ func (l *Lifecycle) PlanRotation(ctx context.Context, o RotateOptions) (*RotateP
 	return plan, plan.chooseManager()
 }
 
-// ErrNotTrusted says that a key is not in the account's keyset.
-var ErrNotTrusted = errors.New("not in the keyset")
-
 // done reports whether an earlier run got all the way.
 func (p *RotatePlan) done(oldListed bool) (bool, error) {
 	if p.New == "" {

@@ -68,7 +68,8 @@ const (
 func ByInvite(public keys.PublicKey) Bootstrap { return Bootstrap{bootstrapInvite, public} }
 
 // ByVoucher says that the registry has checked a credential of its own, so that version 1 is
-// signed by its own keys alone.
+// signed by its own keys alone. It is for registries that bootstrap by something else than a code;
+// regkey-registry does not.
 func ByVoucher() Bootstrap { return Bootstrap{kind: bootstrapVouched} }
 
 // ByWhoever is for a client that reads a chain which another began: how the registry was convinced

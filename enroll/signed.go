@@ -46,7 +46,7 @@ func ParseSignedKeyset(note []byte) (*SignedKeyset, error) {
 }
 
 // Hash names this version in the next one.
-func (s *SignedKeyset) Hash() Hash { return HashText(s.Text) }
+func (s *SignedKeyset) Hash() Hash { return hashText(s.Text) }
 
 // Signers are the ids of the signature lines, sorted; whether they verify is not said.
 func (s *SignedKeyset) Signers() []keys.ID { return s.signed.signers() }

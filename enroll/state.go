@@ -77,6 +77,7 @@ func (s *State) SetAside(now time.Time) error {
 	return nil
 }
 
+// maxStateFile bounds, in bytes, what is read of one file.
 const maxStateFile = 1 << 20
 
 // LookupEnrolment reads the enrolment at the registry with that index URL; the error wraps
@@ -118,7 +119,7 @@ func (s *State) enrolment() (*Enrolment, error) {
 		return nil, err
 	}
 	if OpenState("", e.Index).folder() != s.folder() {
-		return nil, fmt.Errorf("reading %s: it is about %q, whose folder is another", filepath.Join(s.dir, "enrolment.toml"), e.Index)
+		return nil, fmt.Errorf("reading %q: it is about %q, whose folder is another", filepath.Join(s.dir, "enrolment.toml"), e.Index)
 	}
 	return e, nil
 }
@@ -158,7 +159,7 @@ func (s *State) Revocations() ([]*SignedRevocation, error) {
 		}
 		r, err := ParseSignedRevocation(note)
 		if err != nil {
-			return nil, fmt.Errorf("reading revocation %s: %w", filepath.Join(s.dir, "revocations", file.Name()), err)
+			return nil, fmt.Errorf("reading revocation %q: %w", filepath.Join(s.dir, "revocations", file.Name()), err)
 		}
 		all = append(all, r)
 	}
@@ -215,16 +216,20 @@ func (s *State) setPending(p *pending) error { return s.writeTOML("pending.toml"
 func (s *State) clearPending() error { return atomicfile.Remove(filepath.Join(s.dir, "pending.toml")) }
 
 func (s *State) read(name string) ([]byte, error) {
-	path := filepath.Join(s.dir, name)
-	info, err := os.Stat(path)
-	if err == nil && info.Size() > maxStateFile {
-		return nil, fmt.Errorf("reading %s: larger than %d bytes", path, maxStateFile)
-	}
-	data, err := os.ReadFile(path)
+	data, err := readFile(filepath.Join(s.dir, name), maxStateFile)
 	if err != nil {
 		return nil, fmt.Errorf("reading registry state: %w", err)
 	}
 	return data, nil
+}
+
+// readFile reads a file of at most limit bytes. The error names the path.
+func readFile(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err == nil && info.Size() > limit {
+		return nil, fmt.Errorf("%q is larger than %d bytes", path, limit)
+	}
+	return os.ReadFile(path)
 }
 
 func (s *State) readTOML(name string, into any) error {
@@ -233,7 +238,7 @@ func (s *State) readTOML(name string, into any) error {
 		return err
 	}
 	if err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(into); err != nil {
-		return fmt.Errorf("reading %s: %w", filepath.Join(s.dir, name), err)
+		return fmt.Errorf("reading %q: %w", filepath.Join(s.dir, name), err)
 	}
 	return nil
 }

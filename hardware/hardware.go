@@ -17,8 +17,8 @@
 //	SELECT management       ends the PIN's security status, which would outlive the program
 //
 // A key of PIN policy never needs neither VERIFY nor the last SELECT. A second signature while the token
-// is open takes GET METADATA and GENERAL AUTHENTICATE, and both VERIFY again under policy always.
-// Before firmware 5.3 there is no metadata, and ATTEST tells the slot's key: a certificate, in four or five parts. Before
+// is open takes GET METADATA and GENERAL AUTHENTICATE, and under policy always, between them, the PIN's tries and VERIFY again.
+// Before firmware 5.3 there is no metadata, and ATTEST tells the slot's key: a certificate, in three or four parts. Before
 // firmware 5 the serial number takes three commands, as another applet tells it.
 //
 // # Who may use the token

@@ -5,6 +5,7 @@ package hardware
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"time"
 )
@@ -28,10 +29,15 @@ type opener struct {
 	after   func(time.Duration) <-chan time.Time
 	holders func() []string
 	queue   func(reader string) lock
+	awake   time.Duration
 }
 
+// windowsPatience is less than the five seconds after which Windows resets a card that is taken and gets
+// no commands (https://learn.microsoft.com/windows/win32/api/winscard/nf-winscard-scardbegintransaction).
+const windowsPatience = 2 * time.Second
+
 func newOpener() *opener {
-	return &opener{
+	o := &opener{
 		system:  newSystem(),
 		now:     time.Now,
 		sleep:   sleep,
@@ -39,6 +45,10 @@ func newOpener() *opener {
 		holders: holders,
 		queue:   queueFor,
 	}
+	if runtime.GOOS == "windows" {
+		o.awake = windowsPatience
+	}
+	return o
 }
 
 // Open takes the token with that serial number for this program alone, until [Token.Close]. Serial 0 means
@@ -140,7 +150,7 @@ func (o *opener) take(ctx context.Context, reader string, patient bool) (*Token,
 		}
 		return nil, err
 	}
-	t := &Token{card: c, reader: reader, after: o.after, place: place, turn: make(chan struct{}, 1), gone: make(chan struct{})}
+	t := &Token{card: c, reader: reader, after: o.after, awake: o.awake, place: place, turn: make(chan struct{}, 1), gone: make(chan struct{})}
 	err = guard(func() error {
 		var err error
 		t.firmware = c.firmware()

@@ -57,10 +57,24 @@ func isOTP(text []byte) bool {
 	return true
 }
 
-// pinTries asks how many tries the PIN has left. A PIN that another program left verified is not made use of: the applet is
-// left and entered again, and only then asked.
+// pinTries asks how many tries the PIN has left.
 func (u *use) pinTries() (int, error) {
-	u.verified = false
+	if !u.verified {
+		left, err := u.askTries()
+		u.left = left
+		return left, err
+	}
+	// The token that has just taken the PIN doesn't answer the plain question. Its tries are all back, so there are
+	// at least as many as before.
+	r, err := u.reference(referencePIN)
+	if r.tries < 0 {
+		r.tries = u.left
+	}
+	return r.tries, err
+}
+
+// askTries makes no use of a PIN that another program left verified: the applet is left and entered again, and only then asked.
+func (u *use) askTries() (int, error) {
 	return ask(u, "asking for the PIN's tries", func() (int, error) {
 		left, verified, err := u.card.tries()
 		if err != nil || !verified {

@@ -7,6 +7,7 @@ import (
 	"crypto/sha512"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/cargo-regkey/regkey/keys"
@@ -126,7 +127,7 @@ func (u *use) satisfyPIN(key Key, p Prompter) error {
 	if p == nil {
 		return ErrPINNeeded
 	}
-	pin, err := p.PIN(u.ctx, key, left)
+	pin, err := u.prompt(key, p, left)
 	if err != nil {
 		return err
 	}
@@ -134,6 +135,29 @@ func (u *use) satisfyPIN(key Key, p Prompter) error {
 		return err
 	}
 	return u.verify(pin)
+}
+
+// prompt asks the person for the PIN, and keeps the token from being reset meanwhile, where the system does that.
+func (u *use) prompt(key Key, p Prompter, left int) (keys.Secret, error) {
+	if u.awake == 0 {
+		return p.PIN(u.ctx, key, left)
+	}
+	answered := make(chan struct{})
+	var waking sync.WaitGroup
+	waking.Go(func() {
+		for {
+			select {
+			case <-answered:
+				return
+			case <-u.after(u.awake):
+				// That it fails, the next command tells as well.
+				_ = guard(func() error { _, _, err := u.card.tries(); return err })
+			}
+		}
+	})
+	defer waking.Wait()
+	defer close(answered)
+	return p.PIN(u.ctx, key, left)
 }
 
 // signTouched has the card sign, and says so when that takes as long as a finger does.

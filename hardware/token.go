@@ -22,6 +22,7 @@ type Token struct {
 	serial   uint32
 	firmware Version
 	after    func(time.Duration) <-chan time.Time
+	awake    time.Duration // how often a token that waits for a person wants a command; 0 never
 	place    lock
 
 	// turn holds one value while the token is in use; gone is closed with the token.
@@ -31,6 +32,7 @@ type Token struct {
 
 	// What follows belongs to whoever has the turn.
 	verified  bool // the PIN, by us
+	left      int  // the PIN's tries when they were last asked for
 	unlocked  bool // PIN or management key: closing has to end it
 	lastTries bool
 }

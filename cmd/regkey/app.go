@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/cargo-regkey/regkey/cargo"
+	"github.com/cargo-regkey/regkey/hardware"
 	"github.com/cargo-regkey/regkey/internal/argorder"
 	"github.com/cargo-regkey/regkey/internal/home"
 	"github.com/cargo-regkey/regkey/keys"
@@ -23,7 +24,8 @@ import (
 type app struct {
 	stdin          *os.File
 	stdout, stderr io.Writer
-	terminal       bool // a person can be asked on stdin
+	complaints     io.Writer // what a run that failed says; nil: stderr
+	terminal       bool      // a person can be asked on stdin
 	now            func() time.Time
 	getenv         func(name string) string
 	home           func() (string, error)
@@ -31,7 +33,17 @@ type app struct {
 	executable     func() (string, error)            // the path of this program
 	lockLimit      time.Duration                     // how long to wait for another regkey that changes the same folder
 
-	unlocked map[string]*keys.SoftwareKey // by name, so that each passphrase is asked once
+	plugLimit time.Duration // how long to wait for a token that is not plugged in
+
+	unlocked map[string]keys.Signer      // by name, so that each passphrase is asked once
+	tokens   map[uint32]*hardware.Token  // that are open, by serial number
+	pins     map[pinQuestion]keys.Secret // that were given in this run
+	few      map[pinQuestion]int         // how many tries were left when a person said to go on
+	purpose  string                      // what is being signed, for whoever has to touch a token
+	hurry    bool                        // nobody waits for a token that is not plugged in
+	linewise bool                        // questions are asked line by line, whatever the terminal can do
+
+	unreachable error // why the twin, which reaches tokens, did not start
 }
 
 func newApp() *app {
@@ -44,12 +56,17 @@ func newApp() *app {
 		environment: cargo.CurrentEnvironment,
 		executable:  os.Executable,
 		lockLimit:   10 * time.Second,
-		unlocked:    map[string]*keys.SoftwareKey{},
+		plugLimit:   15 * time.Second,
+		unlocked:    map[string]keys.Signer{},
+		tokens:      map[uint32]*hardware.Token{},
+		pins:        map[pinQuestion]keys.Secret{},
+		few:         map[pinQuestion]int{},
 	}
 }
 
 // run is one command line, args[0] being the program. It returns the exit code.
 func (a *app) run(ctx context.Context, args []string) int {
+	defer a.close()
 	program := a.program()
 	args, err := argorder.Order(program, args)
 	if err != nil {
@@ -68,7 +85,7 @@ func (a *app) program() *cli.App {
 		Flags: []cli.Flag{&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"}},
 		Commands: []*cli.Command{
 			a.initCommand(), a.enrollCommand(), a.statusCommand(), a.rotateCommand(), a.revokeCommand(),
-			a.exportCommand(), a.challengeCommand(), a.versionCommand(),
+			a.exportCommand(), a.hardwareCommand(), a.doctorCommand(), a.challengeCommand(), a.tokenCommand(), a.versionCommand(),
 		},
 		Action:                a.root,
 		Reader:                a.stdin,
@@ -79,17 +96,26 @@ func (a *app) program() *cli.App {
 		OnUsageError:          onUsageError,
 		ExitErrHandler:        func(*cli.Context, error) {}, // [app.finish] does it
 	}
-	for _, command := range program.Commands {
+	dress(program.Commands)
+	return program
+}
+
+// dress gives commands, and those below them, the look of this program.
+func dress(commands []*cli.Command) {
+	for _, command := range commands {
 		command.OnUsageError = onUsageError
 		command.CustomHelpTemplate = commandHelp
+		if len(command.Subcommands) > 0 {
+			command.CustomHelpTemplate = groupHelp
+		}
 		command.HideHelpCommand = true // a key may be called "help"
 		for _, flag := range command.Flags {
 			if yesNo, ok := flag.(*cli.BoolFlag); ok {
 				yesNo.DisableDefaultText = true
 			}
 		}
+		dress(command.Subcommands)
 	}
-	return program
 }
 
 // root runs where no command was named.

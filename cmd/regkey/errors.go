@@ -91,15 +91,19 @@ func (a *app) finish(ctx context.Context, err error) int {
 	if code == exitCancelled && ctx.Err() != nil {
 		err = errCancelled // what it was doing just then is of no interest
 	}
+	out := a.complaints
+	if out == nil {
+		out = a.stderr
+	}
 	for i, line := range strings.Split(err.Error(), "\n") {
 		prefix := "regkey: "
 		if i > 0 {
 			prefix = "        "
 		}
-		_, _ = fmt.Fprintf(a.stderr, "%s%s\n", prefix, cargo.Printable(line))
+		_, _ = fmt.Fprintf(out, "%s%s\n", prefix, cargo.Printable(line))
 	}
 	for _, line := range hints(err) {
-		_, _ = fmt.Fprintf(a.stderr, "    %s\n", cargo.Printable(line))
+		_, _ = fmt.Fprintf(out, "    %s\n", cargo.Printable(line))
 	}
 	return code
 }

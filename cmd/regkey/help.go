@@ -25,6 +25,7 @@ Without a terminal nothing is ever asked: a missing answer is an error that name
 Environment:
    REGKEY_HOME              where regkey keeps its files ($XDG_CONFIG_HOME/regkey)
    REGKEY_PASSPHRASE_FILE   a file that holds the passphrase of the keys
+   REGKEY_PIN_FILE          a file that holds the PIN of the hardware token
    CARGO_HOME               where cargo keeps its files (~/.cargo)
    NO_COLOR                 questions without colours; TERM=dumb: line by line
 
@@ -46,4 +47,15 @@ Usage:
 
 Options:{{range .VisibleFlags}}
    {{.}}{{end}}
+`
+
+const groupHelp = `{{.HelpName}}: {{.Usage}}
+
+Usage:
+   {{.HelpName}} COMMAND [options]
+
+{{.Description}}
+
+Commands:{{range .VisibleCommands}}
+   {{.Name}}{{"\t"}}{{.Usage}}{{end}}
 `

@@ -16,7 +16,7 @@ import (
 
 // hints are lines of advice for an error; none where the error says all.
 func hints(err error) []string {
-	for _, find := range []func(error) []string{hintOwn, hintCargo, hintTrust, hintRegistry, hintKey} {
+	for _, find := range []func(error) []string{hintOwn, hintCargo, hintTrust, hintRegistry, hintKey, hintTwin, hintToken} {
 		if lines := find(err); lines != nil {
 			return lines
 		}

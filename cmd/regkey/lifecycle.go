@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -32,10 +33,11 @@ func (a *app) readToken(ctx context.Context, home, index string) (string, error)
 	if err != nil {
 		return "", err
 	}
-	if e.Key == "" {
+	name := cmp.Or(e.ReadKey, e.Key)
+	if name == "" {
 		return "", fmt.Errorf("no key of this machine signs for %s any more", label(e))
 	}
-	key, err := a.unlock(ctx, a.store(home), e.Key)
+	key, err := a.unlock(ctx, a.store(home), name)
 	if err != nil {
 		return "", err
 	}

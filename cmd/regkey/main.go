@@ -16,7 +16,14 @@ func main() { os.Exit(start()) }
 
 // start is main with its deferred calls done before the exit.
 func start() int {
+	if len(os.Args) == 2 && os.Args[1] == canStart {
+		return 0
+	}
+	a := newApp()
+	if exit, done := a.becomeTwin(os.Args); done {
+		return exit
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	return newApp().run(ctx, os.Args)
+	return a.run(ctx, os.Args)
 }

@@ -4,6 +4,8 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -60,6 +62,30 @@ type keyFacts struct {
 	ID         string `json:"id"`
 	Created    string `json:"created"`
 	File       string `json:"file"`
+
+	Token *keyTokenFacts `json:"token,omitzero"` // of a key in hardware
+}
+
+// keyTokenFacts says where a key in hardware is.
+type keyTokenFacts struct {
+	Serial   uint32 `json:"serial"`
+	Slot     string `json:"slot"`
+	Firmware string `json:"firmware,omitzero"`
+	PIN      string `json:"pin,omitzero"`
+	Touch    string `json:"touch,omitzero"`
+	Attested bool   `json:"attested"` // the record holds certificates: "regkey hardware attest" verifies them
+}
+
+// describe is the place and what a signature demands, for people.
+func (t *keyTokenFacts) describe() string {
+	text := fmt.Sprintf("YubiKey %d, slot %s", t.Serial, t.Slot)
+	if t.PIN != "" {
+		text += ", PIN " + t.PIN
+	}
+	if t.Touch != "" {
+		text += ", touch " + t.Touch
+	}
+	return text
 }
 
 // factsOf reads a record. A passphrase key whose record file was lost has no public half until it is unlocked.
@@ -67,6 +93,11 @@ func factsOf(store *keys.Store, r keys.Record) keyFacts {
 	f := keyFacts{Name: r.Name, Protection: string(r.Protection), Created: moment(r.Created), File: store.Path(r.Name)}
 	if !r.Public.IsZero() {
 		f.Algorithm, f.Public, f.ID = r.Public.Algorithm().String(), r.Public.String(), r.Public.ID().String()
+	}
+	if t := r.Token; t != nil {
+		f.Token = &keyTokenFacts{t.Serial, t.Slot, t.Firmware, t.PIN, t.Touch, len(t.Attestation) > 0}
+		// Such a key has no other file.
+		f.File = strings.TrimSuffix(f.File, filepath.Ext(f.File)) + ".toml"
 	}
 	return f
 }

@@ -38,7 +38,7 @@ func (a *app) ask(ctx context.Context, field huh.Field) error {
 // and where stderr is none.
 func (a *app) plain() bool {
 	f, ok := a.stderr.(*os.File)
-	return os.Getenv("TERM") == "dumb" || !ok || !term.IsTerminal(int(f.Fd()))
+	return a.linewise || os.Getenv("TERM") == "dumb" || !ok || !term.IsTerminal(int(f.Fd()))
 }
 
 // askPlain runs a form line by line. Such a form reads on, whatever happens to ctx, and takes the

@@ -152,6 +152,9 @@ func (k *trustedKey) may() string {
 }
 
 func (f keyFacts) kind() string {
+	if f.Token != nil {
+		return fmt.Sprintf("%s, YubiKey %d slot %s", f.Algorithm, f.Token.Serial, f.Token.Slot)
+	}
 	if f.Protection == "none" {
 		return f.Algorithm + ", unprotected"
 	}

@@ -18,8 +18,17 @@ const envPassphraseFile = "REGKEY_PASSPHRASE_FILE"
 const tries = 3
 
 // unlock opens a key of the store, once: further calls get the same key without a question.
-func (a *app) unlock(ctx context.Context, store *keys.Store, name string) (*keys.SoftwareKey, error) {
+// A key in a token asks for its PIN when it signs.
+func (a *app) unlock(ctx context.Context, store *keys.Store, name string) (keys.Signer, error) {
 	if key, found := a.unlocked[name]; found {
+		return key, nil
+	}
+	if record, err := store.Lookup(name); err == nil && record.Protection == keys.Hardware {
+		key, err := a.unlockToken(ctx, record)
+		if err != nil {
+			return nil, err
+		}
+		a.unlocked[name] = key
 		return key, nil
 	}
 	asked := 0

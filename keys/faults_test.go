@@ -1,7 +1,7 @@
-//go:build linux || darwin
-
 // A full disk: the test runs itself again under a limit on file size, since the tests may run as
 // root, whom no permission stops.
+
+//go:build linux || darwin
 
 package keys_test
 

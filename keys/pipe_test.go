@@ -1,6 +1,6 @@
-//go:build unix
-
 // Named pipes in the place of files: they serve, and nobody waits for ever for one that nobody writes to.
+
+//go:build unix
 
 package keys_test
 

@@ -1,6 +1,6 @@
-//go:build !linux && !darwin
-
 // Where the limit on file size is missing, or of another type, there is no test of a full disk.
+
+//go:build !linux && !darwin
 
 package atomicfile_test
 

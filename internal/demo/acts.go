@@ -146,8 +146,11 @@ func (s *stage) download(ctx context.Context, path string) error {
 		return err
 	}
 	status, body, err := s.registry.Send(ctx, http.MethodGet, path, token, nil)
-	if err != nil || status != http.StatusOK {
-		return errors.Join(err, fmt.Errorf("downloading %s: status %d", path, status))
+	if err != nil {
+		return err
+	}
+	if status != http.StatusOK {
+		return fmt.Errorf("downloading %s: status %d", path, status)
 	}
 	s.out(fmt.Sprintf("downloaded %d bytes", len(body)))
 	return nil
@@ -160,8 +163,11 @@ func (s *stage) decode(token string) error {
 		return fmt.Errorf("a token of %d parts", len(parts))
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(parts[2])
-	if err != nil || len(payload) < signatureSize {
-		return fmt.Errorf("a token's payload of %d bytes: %w", len(payload), err)
+	if err != nil {
+		return err
+	}
+	if len(payload) < signatureSize {
+		return fmt.Errorf("a token's payload of %d bytes", len(payload))
 	}
 	footer, err := base64.RawURLEncoding.DecodeString(parts[3])
 	if err != nil {

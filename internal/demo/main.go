@@ -10,10 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
-
-	"github.com/cargo-regkey/regkey/internal/lab"
 )
 
 func main() {
@@ -44,26 +41,4 @@ func run(ctx context.Context) (err error) {
 	}
 	s.say("done: nothing that crossed the network, or lies in the registry's database, lets anybody publish")
 	return nil
-}
-
-// newStage builds the programs and starts the registry.
-func newStage(ctx context.Context, dir string) (*stage, error) {
-	s := &stage{width: 78}
-	s.say("a folder for everything: %s", dir)
-	s.say("building regkey, cargo-credential-regkey and regkey-registry …")
-	if err := lab.Build(ctx, filepath.Join(dir, "bin")); err != nil {
-		return nil, err
-	}
-	l, err := lab.New(dir, filepath.Join(dir, "bin"))
-	if err != nil {
-		return nil, err
-	}
-	s.lab = l
-	if version, err := lab.CargoVersion(ctx); err != nil {
-		s.say("%v: a built-in client takes cargo's part, with the same provider and the same requests", err)
-	} else {
-		s.cargo = true
-		s.say("with %s, as it is: no nightly, no flags", version)
-	}
-	return s, nil
 }

@@ -1,10 +1,11 @@
-// How the demonstration shows and runs commands.
+// The stage: how the demonstration is set up, and how it shows and runs commands.
 
 package main
 
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/cargo-regkey/regkey/internal/lab"
@@ -18,6 +19,28 @@ type stage struct {
 	cargo    bool // the real one is here
 	width    int
 	acts     int
+}
+
+// newStage builds the programs and finds out whether the real cargo is here.
+func newStage(ctx context.Context, dir string) (*stage, error) {
+	s := &stage{width: 78}
+	s.say("a folder for everything: %s", dir)
+	s.say("building regkey, cargo-credential-regkey and regkey-registry …")
+	if err := lab.Build(ctx, filepath.Join(dir, "bin")); err != nil {
+		return nil, err
+	}
+	l, err := lab.New(dir, filepath.Join(dir, "bin"))
+	if err != nil {
+		return nil, err
+	}
+	s.lab = l
+	if version, err := lab.CargoVersion(ctx); err != nil {
+		s.say("%v: a built-in client takes cargo's part, with the same provider and the same requests", err)
+	} else {
+		s.cargo = true
+		s.say("with %s, as it is: no nightly, no flags", version)
+	}
+	return s, nil
 }
 
 func (s *stage) close() error {

@@ -15,17 +15,17 @@ import (
 	"github.com/cargo-regkey/regkey/internal/atomicfile"
 )
 
-// Variable is the environment variable that moves everything regkey keeps.
-const Variable = "REGKEY_HOME"
+// variable is the environment variable that moves everything that regkey keeps.
+const variable = "REGKEY_HOME"
 
 // Dir is the absolute path of the user's folder: $REGKEY_HOME, else $XDG_CONFIG_HOME/regkey,
 // else "regkey" in the place that the platform has for configuration ([os.UserConfigDir]). It
 // need not exist. REGKEY_HOME or XDG_CONFIG_HOME with a relative path is an error, and so is
 // REGKEY_HOME that is set but empty: keys must not end up wherever a process was started.
 func Dir() (string, error) {
-	if dir, ok := os.LookupEnv(Variable); ok {
+	if dir, ok := os.LookupEnv(variable); ok {
 		if !filepath.IsAbs(dir) {
-			return "", fmt.Errorf("finding regkey's folder: %s is %q, which is not an absolute path", Variable, dir)
+			return "", fmt.Errorf("finding regkey's folder: %s is %q, which is not an absolute path", variable, dir)
 		}
 		return filepath.Clean(dir), nil
 	}

@@ -68,7 +68,7 @@ func TestDir(t *testing.T) {
 		{unset, "x", "/u", ""},
 		{unset, unset, unset, ""},
 	} {
-		set(home.Variable, c.regkeyHome)
+		set("REGKEY_HOME", c.regkeyHome)
 		set("XDG_CONFIG_HOME", c.xdg)
 		set("HOME", c.home)
 		if got, err := home.Dir(); got != c.want || (err == nil) != (c.want != "") {

@@ -68,9 +68,6 @@ func (l *Lab) Serve(ctx context.Context, data string, args ...string) (*Registry
 	return r, json.Unmarshal([]byte(line), r)
 }
 
-// PID is the registry's process.
-func (r *Registry) PID() int { return r.process.Process.Pid }
-
 // Log is what the registry has written to standard error so far.
 func (r *Registry) Log() string { return r.log.String() }
 

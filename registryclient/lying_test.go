@@ -285,7 +285,9 @@ func TestRedirects(t *testing.T) {
 		}
 	})
 	t.Run("in circles", func(t *testing.T) {
-		l, client, _ := newLiar(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/api/challenge?again", http.StatusFound) })
+		l, client, _ := newLiar(t, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/api/challenge?again", http.StatusFound)
+		})
 		_, err := client.Challenge(t.Context())
 		undecided(t, err)
 		if !strings.Contains(err.Error(), "in circles") || l.asked.Load() != 4 {

@@ -13,19 +13,19 @@ import (
 	"github.com/cargo-regkey/regkey/internal/atomicfile"
 )
 
-// CrateFile is where the crate file with that SHA-256 lies. Files are found by content and not by
+// crateFile is where the crate file with that SHA-256 lies. Files are found by content and not by
 // name, so two uploads at once of one version can't replace each other's file. The checksum must be
 // 64 lower-case hex digits.
-func (db *DB) CrateFile(checksum string) (string, error) {
+func (db *DB) crateFile(checksum string) (string, error) {
 	if raw, err := hex.DecodeString(checksum); err != nil || len(raw) != 32 {
 		return "", errors.New("finding crate file: the checksum is not 64 hex digits")
 	}
 	return filepath.Join(db.dir, "crates", checksum[:2], checksum+".crate"), nil
 }
 
-// PlaceForCrate is [DB.CrateFile] with the folder made.
+// PlaceForCrate is [DB.crateFile] with the folder made.
 func (db *DB) PlaceForCrate(checksum string) (string, error) {
-	path, err := db.CrateFile(checksum)
+	path, err := db.crateFile(checksum)
 	if err != nil {
 		return "", err
 	}
@@ -37,7 +37,7 @@ func (db *DB) PlaceForCrate(checksum string) (string, error) {
 
 // OpenCrate opens a crate file for reading; the error wraps [fs.ErrNotExist] if it is gone.
 func (db *DB) OpenCrate(checksum string) (*os.File, error) {
-	path, err := db.CrateFile(checksum)
+	path, err := db.crateFile(checksum)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func (db *DB) OpenCrate(checksum string) (*os.File, error) {
 
 // RemoveCrate deletes a crate file. It is no error if it is gone.
 func (db *DB) RemoveCrate(checksum string) error {
-	path, err := db.CrateFile(checksum)
+	path, err := db.crateFile(checksum)
 	if err != nil {
 		return err
 	}

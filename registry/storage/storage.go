@@ -166,9 +166,9 @@ func (db *DB) Update(ctx context.Context, do func(tx *Tx) error) error {
 	return nil
 }
 
-// Vetted is [DB.Update] after vet has found no fault. Vet sees one committed state and can't write,
-// so that what strangers send, and is dear to judge, does not hold up those who write. What it saw
-// may be over when do begins: do judges again.
+// Vetted is [DB.Update] after vet has found no fault. vet sees one committed state and can't write,
+// so judging what strangers send, which may be expensive, does not hold up those who write. The
+// state may have changed when do begins, so do must judge again.
 func (db *DB) Vetted(ctx context.Context, vet, do func(tx *Tx) error) error {
 	if err := db.view(ctx, vet); err != nil {
 		return err

@@ -44,11 +44,16 @@ otherwise.
 A revocation certificate is made at once: whoever holds it can end the key, and do nothing
 else. Keep it where you will find it when this machine is gone.
 
+A key in a token goes along with its attestation, the maker's word for it. If each signature
+of it wants a PIN or a touch, a second key is made that can only read: KEY-read, in a file, without a
+passphrase. --key yk2 --with yk puts a second token in, as a spare.
+
 A registry without a key API takes keys on its website: --manual prints what to paste there.
 
 Examples:
    regkey enroll --registry lab --account crates-team
    regkey enroll --registry lab --key ci --can publish --crates 'foo-*' --until 90d
+   regkey enroll --registry lab --key yk2 --with yk
    regkey enroll --registry sparse+https://crates.example.com/index/ --name example
    regkey enroll --registry lab --key laptop --account crates-team --code-stdin < code
    regkey enroll --registry other --key laptop --manual --subject alice`,
@@ -172,12 +177,27 @@ func (a *app) enroll(ctx context.Context, home string, t target, record keys.Rec
 	if plan.Step == enroll.EnrolFirst && !slices.Contains(discovery.Bootstrap, "code") {
 		return fmt.Errorf("enrolling at %s: it takes no invite codes, and regkey knows no other way to begin there", t.label())
 	}
+	wantsReader, err := plan.WantsReader()
+	if err != nil {
+		return err
+	}
+	if plan.Step != enroll.EnrolDone {
+		if err := a.checkPolicy(t.label(), discovery.Hardware, record, o.can); err != nil {
+			return err
+		}
+	}
 	if err := a.confirmEnrolment(ctx, t, plan, o); err != nil {
 		return err
 	}
 	code, err := a.code(ctx, plan, o)
 	if err != nil {
 		return err
+	}
+	a.purpose = "enrol " + record.Name + " at " + t.label()
+	if wantsReader {
+		if plan.Read, err = a.readerKey(a.store(home), record.Name); err != nil {
+			return err
+		}
 	}
 	done, err := plan.Run(ctx, code)
 	if refused, ok := errors.AsType[*registryclient.Error](err); ok && refused.Code == "keyset-conflict" && plan.Step == enroll.EnrolFirst {
@@ -252,6 +272,7 @@ type enrolmentFacts struct {
 	Can         []string     `json:"can"`
 	Version     int          `json:"version"`
 	Certificate string       `json:"certificate,omitzero"`
+	Read        string       `json:"read,omitzero"` // the key that reads here, if another one does
 	Cargo       cargoOutcome `json:"cargo"`
 }
 
@@ -259,7 +280,7 @@ func (a *app) reportEnrolment(t target, record keys.Record, done *enroll.Enrolle
 	if o.json {
 		return a.printJSON(enrolmentFacts{
 			Registry: t.name, Index: t.index, Account: done.Account, Step: string(done.Step), Key: record.Name,
-			ID: done.Key.String(), Can: done.Can.Names(), Version: done.Version, Certificate: done.Certificate, Cargo: c,
+			ID: done.Key.String(), Can: done.Can.Names(), Version: done.Version, Certificate: done.Certificate, Read: done.Read, Cargo: c,
 		})
 	}
 	what := "enrolled"
@@ -269,6 +290,7 @@ func (a *app) reportEnrolment(t target, record keys.Record, done *enroll.Enrolle
 	err := a.printFacts(
 		fact{what, record.Name + " at " + t.label()},
 		fact{"index", t.index}, fact{"account", done.Account}, fact{"may", done.Can.String()}, fact{"id", done.Key.String()},
+		fact{"reads with", done.Read},
 		fact{"keyset", fmt.Sprintf("version %d", done.Version)},
 		fact{"revocation certificate", done.Certificate}, fact{"cargo", c.describe()},
 	)

@@ -52,7 +52,10 @@ func hintSlot(err error) []string {
 	var occupied *hardware.OccupiedError
 	var changed *hardware.KeyChangedError
 	var full *hardware.FullError
+	var policy *policyError
 	switch {
+	case errors.As(err, &policy):
+		return []string{"nothing was signed; \"regkey init NAME --hardware\" makes a key on a token, \"regkey rotate --to-hardware\" replaces one by such a key"}
 	case errors.As(err, &unfinished):
 		return []string{
 			"no key of regkey has this slot; look what it holds with \"regkey hardware list\", then take the new key up:",

@@ -93,6 +93,7 @@ func (a *app) runRevoke(ctx context.Context, o revokeOptions) error {
 		if err := a.confirmRevocation(ctx, e, plan, o); err != nil {
 			return err
 		}
+		a.purpose = "end " + named(plan.Name, plan.Key) + " at " + label(e)
 		done, err := plan.Run(ctx)
 		if err != nil {
 			return err
@@ -115,6 +116,9 @@ func (a *app) confirmRevocation(ctx context.Context, e *enroll.Enrolment, plan *
 	a.say("account   %s", plan.Account)
 	a.say("key       %s", named(plan.Name, plan.Key))
 	a.say("reason    %s", plan.Reason)
+	if plan.Reader != "" {
+		a.say("along     %s, which only reads for it", plan.Reader)
+	}
 	return a.confirm(ctx, "End this key there, for ever?")
 }
 
@@ -157,13 +161,24 @@ type revocationFacts struct {
 	Reason   string `json:"reason"`
 	Already  bool   `json:"already"`          // it was revoked before
 	Version  int    `json:"version,omitzero"` // of the keyset without the key, if one could be signed here
+
+	Reader    string   `json:"reader,omitzero"`    // the id of the key that read for it, and ended along
+	Strangers []string `json:"strangers,omitzero"` // keys elsewhere that can only read: one may have read for it
 }
 
 func (a *app) reportRevocation(e *enroll.Enrolment, plan *enroll.RevokePlan, done *enroll.Revoked, o revokeOptions) error {
 	if o.json {
-		return a.printJSON(revocationFacts{
-			e.Name, e.Index, done.Account, plan.Name, done.Key.String(), string(done.Reason), plan.Revoked, done.Version,
-		})
+		f := revocationFacts{
+			Registry: e.Name, Index: e.Index, Account: done.Account, Key: plan.Name, ID: done.Key.String(),
+			Reason: string(done.Reason), Already: plan.Revoked, Version: done.Version,
+		}
+		if !done.Reader.IsZero() {
+			f.Reader = done.Reader.String()
+		}
+		for _, id := range plan.Strangers {
+			f.Strangers = append(f.Strangers, id.String())
+		}
+		return a.printJSON(f)
 	}
 	what, keyset := "revoked", "the key is still listed there, and refused: a managing key takes it out"
 	if plan.Revoked {
@@ -178,7 +193,11 @@ func (a *app) reportRevocation(e *enroll.Enrolment, plan *enroll.RevokePlan, don
 	err := a.printFacts(
 		fact{what, named(plan.Name, done.Key) + " at " + label(e)}, fact{"account", done.Account},
 		fact{"reason", string(done.Reason)}, fact{"keyset", keyset},
+		fact{"along with it", plan.Reader},
 	)
+	for _, id := range plan.Strangers {
+		a.say("regkey: %v can only read, and is on another machine: if it read for the key that ended, revoke it too", id)
+	}
 	if after, lookupErr := a.signs(e); lookupErr == nil && after == "" {
 		a.say("regkey: no key of this machine signs for %s any more", label(e))
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/cargo-regkey/regkey/enroll"
 	"github.com/cargo-regkey/regkey/keys"
+	"github.com/cargo-regkey/regkey/registryclient"
 )
 
 type rotateOptions struct {
@@ -24,6 +25,8 @@ type rotateOptions struct {
 	algorithm                string // empty: the old key's
 	noPassphrase             bool
 	certificate              string
+	toHardware, toSoftware   bool // neither: as the old key is
+	place                    tokenPlace
 	yes, json                bool
 }
 
@@ -35,6 +38,9 @@ func (a *app) rotateCommand() *cli.Command {
 none of that name: of the same kind as the old one, and protected as the old one is. Both
 sign the change, so the new key is known to work before the old one goes.
 
+--to-hardware makes the new key on a token, --to-software in a file. A key in a token is followed
+by one on the same token, in another slot, unless --serial says which.
+
 With --overlap the old key goes on publishing for that time, so that other machines can
 follow; it loses at once the right to manage keys.
 
@@ -43,8 +49,10 @@ Running the same command again, after any failure, completes what was begun.
 Examples:
    regkey rotate --registry lab
    regkey rotate --registry lab --overlap 24h
-   regkey rotate --registry lab --key laptop --to laptop-2027 --yes`,
-		Flags: []cli.Flag{
+   regkey rotate --registry lab --key laptop --to laptop-2027 --yes
+   regkey rotate --registry lab --to-hardware --touch always
+   regkey rotate --registry lab --to-software`,
+		Flags: append([]cli.Flag{
 			registryFlag(),
 			&cli.StringFlag{Name: "key", Usage: "the `KEY` that goes (the one that signs here)"},
 			&cli.StringFlag{Name: "to", Usage: "the `KEY` that comes (laptop, laptop-2, laptop-3, …)"},
@@ -52,8 +60,9 @@ Examples:
 			&cli.StringFlag{Name: "algorithm", Usage: "the kind of the new key: `ALGORITHM` ed25519 or p384 (the old one's)"},
 			&cli.BoolFlag{Name: "no-passphrase", Usage: "leave the new key unprotected: only the file's mode guards it"},
 			&cli.StringFlag{Name: "with", Usage: "the managing `KEY` that signs, if the old one may not manage (one that is here)"},
-			certificateFlag(), yesFlag(), jsonFlag(),
-		},
+			&cli.BoolFlag{Name: "to-hardware", Usage: "make the new key on a token"},
+			&cli.BoolFlag{Name: "to-software", Usage: "make the new key in a file"},
+		}, append(tokenPlaceFlags(), certificateFlag(), yesFlag(), jsonFlag())...),
 		Action: func(c *cli.Context) error {
 			o := rotateOptions{
 				registry: c.String("registry"), old: c.String("key"), new: c.String("to"), with: c.String("with"),
@@ -64,6 +73,9 @@ Examples:
 				return err
 			}
 			if err := o.parse(c.String("overlap")); err != nil {
+				return err
+			}
+			if err := o.parsePlace(c); err != nil {
 				return err
 			}
 			return a.runRotate(c.Context, o)
@@ -91,6 +103,26 @@ func (o *rotateOptions) parse(overlap string) error {
 	return nil
 }
 
+// parsePlace reads where the new key is to be.
+func (o *rotateOptions) parsePlace(c *cli.Context) (err error) {
+	o.toHardware, o.toSoftware = c.Bool("to-hardware"), c.Bool("to-software")
+	if o.place, err = parseTokenPlace(c); err != nil {
+		return err
+	}
+	switch {
+	case o.toHardware && o.toSoftware:
+		return usage("--to-hardware and --to-software: the new key can't be both")
+	case o.toHardware && o.noPassphrase:
+		return usage("--no-passphrase doesn't go with --to-hardware: a token has a PIN, and --pin says when it is asked for")
+	}
+	for _, name := range []string{"serial", "slot", "touch", "pin"} {
+		if o.toSoftware && c.IsSet(name) {
+			return usage("--%s doesn't go with --to-software", name)
+		}
+	}
+	return nil
+}
+
 func (a *app) runRotate(ctx context.Context, o rotateOptions) error {
 	return a.locked(ctx, func(ctx context.Context, home string) error {
 		e, err := a.enrolment(ctx, home, o.registry)
@@ -100,7 +132,7 @@ func (a *app) runRotate(ctx context.Context, o rotateOptions) error {
 		if e.Manual {
 			return a.rotateManually(ctx, home, e, o)
 		}
-		life, _ := a.lifecycle(home, e.Index, e.Insecure)
+		life, client := a.lifecycle(home, e.Index, e.Insecure)
 		if done, err := a.completeRotation(ctx, life, e, o); done || err != nil {
 			return err
 		}
@@ -115,7 +147,7 @@ func (a *app) runRotate(ctx context.Context, o rotateOptions) error {
 				return err
 			}
 		}
-		return a.rotate(ctx, e, life, plan, o)
+		return a.rotate(ctx, e, life, client, plan, o)
 	})
 }
 
@@ -175,7 +207,8 @@ func nextName(life *enroll.Lifecycle, old string) (string, error) {
 	return "", usage("no free name after %s: give --to", old)
 }
 
-func (a *app) rotate(ctx context.Context, e *enroll.Enrolment, life *enroll.Lifecycle, plan *enroll.RotatePlan, o rotateOptions) error {
+func (a *app) rotate(ctx context.Context, e *enroll.Enrolment, life *enroll.Lifecycle, client *registryclient.Client, plan *enroll.RotatePlan, o rotateOptions) error {
+	a.purpose = fmt.Sprintf("replace %s by %s at %s", plan.Old, plan.New, label(e))
 	if !plan.Done {
 		if !o.yes {
 			a.say("registry  %s", label(e))
@@ -189,7 +222,7 @@ func (a *app) rotate(ctx context.Context, e *enroll.Enrolment, life *enroll.Life
 				return err
 			}
 		}
-		if _, err := a.successor(ctx, life.Keys, plan.OldKey, plan.New, o); err != nil {
+		if err := a.prepareRotation(ctx, e, life, client, plan, o); err != nil {
 			return err
 		}
 	}
@@ -200,11 +233,56 @@ func (a *app) rotate(ctx context.Context, e *enroll.Enrolment, life *enroll.Life
 	return a.reportRotation(e, plan.Old, plan.New, done, o)
 }
 
+// prepareRotation makes the keys that come in, where they are not there yet.
+func (a *app) prepareRotation(ctx context.Context, e *enroll.Enrolment, life *enroll.Lifecycle, client *registryclient.Client, plan *enroll.RotatePlan, o rotateOptions) error {
+	discovery, err := client.Discover(ctx)
+	if err != nil {
+		return err
+	}
+	if discovery.Hardware.Required && plan.Entry.Can != enroll.Read && !o.intoToken(plan.OldKey) {
+		if _, err := life.Keys.Lookup(plan.New); errors.Is(err, fs.ErrNotExist) {
+			return &policyError{label(e), describePolicy(discovery.Hardware)}
+		}
+	}
+	newKey, err := a.successor(ctx, life.Keys, plan.OldKey, plan.New, o)
+	if err != nil {
+		return err
+	}
+	if err := a.checkPolicy(label(e), discovery.Hardware, newKey, plan.Entry.Can); err != nil {
+		return err
+	}
+	wantsReader, err := plan.WantsReader(newKey)
+	if err != nil || !wantsReader {
+		return err
+	}
+	plan.Read, err = a.readerKey(life.Keys, plan.New)
+	return err
+}
+
+// intoToken reports whether the new key is to be made on a token.
+func (o rotateOptions) intoToken(old keys.Record) bool {
+	return o.toHardware || old.Protection == keys.Hardware && !o.toSoftware
+}
+
+// successorPlace fills in what was left open: the old key's token.
+func (o rotateOptions) successorPlace(old keys.Record) tokenPlace {
+	if o.place.serial == 0 && old.Token != nil {
+		o.place.serial = old.Token.Serial
+	}
+	return o.place
+}
+
 // successor is the key that takes over; it is made if there is none of that name.
 func (a *app) successor(ctx context.Context, store *keys.Store, old keys.Record, name string, o rotateOptions) (keys.Record, error) {
 	record, err := store.Lookup(name)
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return record, err
+	}
+	if o.intoToken(old) {
+		return a.makeTokenKey(ctx, store, name, o.successorPlace(old), false)
+	}
+	if o.place != (tokenPlace{algorithm: o.place.algorithm}) {
+		return keys.Record{}, usage("--serial, --slot, --touch and --pin go with --to-hardware")
 	}
 	algorithm := old.Public.Algorithm()
 	if o.algorithm != "" {
@@ -213,7 +291,7 @@ func (a *app) successor(ctx context.Context, store *keys.Store, old keys.Record,
 		}
 	}
 	var passphrase keys.Secret
-	if !o.noPassphrase && old.Protection == keys.Passphrase {
+	if !o.noPassphrase && old.Protection != keys.Unprotected {
 		if passphrase, err = a.newPassphrase(ctx, name); err != nil {
 			return keys.Record{}, err
 		}
@@ -233,13 +311,14 @@ type rotationFacts struct {
 	Until       string `json:"until,omitzero"` // the old key's end, with an overlap
 	Version     int    `json:"version"`
 	Certificate string `json:"certificate,omitzero"`
+	Read        string `json:"read,omitzero"` // the key that reads here from now on, if another one does
 }
 
 func (a *app) reportRotation(e *enroll.Enrolment, oldName, newName string, done *enroll.Rotated, o rotateOptions) error {
 	if o.json {
 		return a.printJSON(rotationFacts{
 			e.Name, e.Index, done.Account, oldName, done.Old.String(), newName, done.New.String(),
-			moment(done.Until), done.Version, done.Certificate,
+			moment(done.Until), done.Version, done.Certificate, done.Read,
 		})
 	}
 	old := "trusted no more"
@@ -248,6 +327,7 @@ func (a *app) reportRotation(e *enroll.Enrolment, oldName, newName string, done 
 	}
 	err := a.printFacts(
 		fact{"rotated", label(e) + " to " + newName}, fact{"id", done.New.String()}, fact{"old key", oldName + ", " + old},
+		fact{"reads with", done.Read},
 		fact{"keyset", fmt.Sprintf("version %d", done.Version)}, fact{"revocation certificate", done.Certificate},
 	)
 	a.adviseCertificate(done.Certificate)

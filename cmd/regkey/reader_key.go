@@ -1,0 +1,86 @@
+// Keys that only read, beside a key in a token; and what a registry asks of keys in tokens.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/cargo-regkey/regkey/enroll"
+	"github.com/cargo-regkey/regkey/hardware"
+	"github.com/cargo-regkey/regkey/keys"
+	"github.com/cargo-regkey/regkey/registryclient"
+)
+
+// readerKey is the software key that reads where name, a key in a token, would want a person for each
+// signature. It is made if there is none: without a passphrase, as nobody is asked for it while cargo reads.
+func (a *app) readerKey(store *keys.Store, name string) (*keys.Record, error) {
+	reader := name + "-read"
+	if err := keys.CheckName(reader); err != nil {
+		return nil, err
+	}
+	record, err := store.Lookup(reader)
+	if errors.Is(err, fs.ErrNotExist) {
+		if record, err = a.makeKey(store, reader, keys.Ed25519, keys.Secret{}); err == nil {
+			a.say("regkey: made the key %s, which can only read: cargo reads often, and %s wants its PIN or a touch each time;", reader, name)
+			a.say("        it has no passphrase: the mode 0600 of %s alone guards it", store.Path(reader))
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if record.Protection == keys.Hardware {
+		return nil, advised(fmt.Errorf("the key %s, which is to read for %s, is in a token itself", reader, name), "give it another name, and enrol again")
+	}
+	return &record, nil
+}
+
+// A policyError says that a registry would not take the key.
+type policyError struct{ registry, want string }
+
+func (e *policyError) Error() string {
+	return e.registry + " takes only keys " + e.want + ", and this one is not"
+}
+
+// checkPolicy says what the registry asks of keys, before anything is made or signed for it, and refuses a
+// key that it would refuse. Keys that can only read are not asked for anything.
+func (a *app) checkPolicy(t string, want registryclient.HardwareWanted, r keys.Record, can enroll.Can) error {
+	if !want.Required || can == enroll.Read {
+		return nil
+	}
+	text := describePolicy(want)
+	a.say("regkey: %s takes only keys %s", t, text)
+	if fits(want, r) {
+		return nil
+	}
+	return &policyError{t, text}
+}
+
+func describePolicy(want registryclient.HardwareWanted) string {
+	parts := []string{"that were made in a hardware token and are attested"}
+	if want.MinFirmware != "" {
+		parts = append(parts, "with firmware "+want.MinFirmware+" or newer")
+	}
+	if want.Touch {
+		parts = append(parts, "with the touch policy always or cached")
+	}
+	return strings.Join(parts, ", ")
+}
+
+// fits takes the record's word; the registry verifies the attestation.
+func fits(want registryclient.HardwareWanted, r keys.Record) bool {
+	if r.Token == nil || len(r.Token.Attestation) == 0 {
+		return false
+	}
+	if want.Touch && r.Token.Touch != string(hardware.TouchAlways) && r.Token.Touch != string(hardware.TouchCached) {
+		return false
+	}
+	least, err := hardware.ParseVersion(want.MinFirmware)
+	if want.MinFirmware == "" || err != nil {
+		return true // what can't be read here, the registry judges
+	}
+	have, err := hardware.ParseVersion(r.Token.Firmware)
+	return err == nil && have.Compare(least) >= 0
+}

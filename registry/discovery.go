@@ -21,6 +21,15 @@ type discovery struct {
 	MaxAge    int      `json:"max-age"` // seconds
 	Bootstrap []string `json:"bootstrap"`
 	Challenge bool     `json:"challenge"`
+
+	Hardware *hardwareWanted `json:"hardware,omitzero"` // only where it is asked for
+}
+
+// hardwareWanted is the policy for keys that may do more than read, so that a client can say it before it makes one.
+type hardwareWanted struct {
+	Required    bool   `json:"required"`
+	Touch       bool   `json:"touch"`
+	MinFirmware string `json:"min-firmware,omitempty"`
 }
 
 // indexConfig is config.json (The Cargo Book, "Index Format"). Cargo passes over the member that it does not know.
@@ -38,6 +47,12 @@ func (s *Server) discovery() discovery {
 	d := discovery{
 		Version: 1, Index: s.index, Former: s.origin.Former, API: s.base + apiPath,
 		MaxAge: int(s.config.Window.Seconds()), Bootstrap: []string{"code"}, Challenge: s.config.Challenge,
+	}
+	if p := s.config.Hardware; p.required() {
+		d.Hardware = &hardwareWanted{Required: true, Touch: p.Touch}
+		if !p.MinFirmware.IsZero() {
+			d.Hardware.MinFirmware = p.MinFirmware.String()
+		}
 	}
 	for _, a := range s.verify.Verifier.Algorithms {
 		d.Tokens = append(d.Tokens, tokenFormats[a])

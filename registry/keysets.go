@@ -6,54 +6,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"time"
-
-	"github.com/go-json-experiment/json"
 
 	"github.com/cargo-regkey/regkey/enroll"
 	"github.com/cargo-regkey/regkey/keys"
 	"github.com/cargo-regkey/regkey/registry/storage"
 )
 
-const (
-	maxNote      = 64 << 10 // bytes of a signed note
-	maxNoteBody  = 2*maxNote + 4<<10
-	keysetsBatch = 100 // notes in one answer
-)
-
-// submission is the body of POST …/keysets and …/revocations.
-type submission struct {
-	Note        string   `json:"note"`
-	Bootstrap   string   `json:"bootstrap"`
-	Attestation []string `json:"attestation"`
-}
-
-// readSubmission reads the body. Unknown members are refused: one that the registry passed over might be one that the
-// client relies on.
-func readSubmission(r *http.Request) (submission, error) {
-	text, err := io.ReadAll(io.LimitReader(r.Body, maxNoteBody+1))
-	if err != nil {
-		return submission{}, refuse(http.StatusBadRequest, "request-invalid", "the request ended before its body did: try again")
-	}
-	if len(text) > maxNoteBody {
-		return submission{}, tooLarge()
-	}
-	var body submission
-	if err := json.Unmarshal(text, &body, json.RejectUnknownMembers(true)); err != nil || body.Note == "" {
-		return submission{}, refuse(http.StatusBadRequest, "request-invalid", `the body of the request is not JSON of the form {"note":"…"}`)
-	}
-	if len(body.Note) > maxNote {
-		return submission{}, tooLarge()
-	}
-	return body, nil
-}
-
-func tooLarge() error {
-	return refuse(http.StatusRequestEntityTooLarge, "note-too-large", "the signed note has more than %d bytes, the limit of this registry: sign a shorter document", maxNote)
-}
+const keysetsBatch = 100 // notes in one answer
 
 // accountUnknown is the one answer for an account that does not exist, one that has no keyset, and one that the asker may not see.
 func accountUnknown() error {
@@ -86,23 +48,27 @@ func (s *Server) submitKeyset(w http.ResponseWriter, r *http.Request) error {
 	if enroll.CheckAccount(account) != nil {
 		return refuse(http.StatusBadRequest, "request-invalid", "the request names no account: account names have 1 to 64 of a-z, 0-9 and -")
 	}
-	body, err := readSubmission(r)
+	body, err := readSubmission(r, maxKeysetBody)
 	if err != nil {
 		return err
 	}
-	if body.Bootstrap != "" || body.Attestation != nil {
+	if body.Bootstrap != "" {
 		return refuse(http.StatusBadRequest, "bootstrap-unsupported", "this registry begins accounts with one-time codes only: ask its operator for one")
 	}
 	next, err := enroll.ParseSignedKeyset([]byte(body.Note))
 	if err != nil {
 		return refuse(http.StatusBadRequest, "keyset-malformed", "the signed keyset can't be read: %v; sign it with a program that follows version 1 of regkey's protocol", err)
 	}
+	given := &attested{}
+	if given.chains, err = body.chains(); err != nil {
+		return err
+	}
 	var stands bool
 	err = s.storage.Vetted(r.Context(), func(tx *storage.Tx) error {
-		_, stands, err = s.judgeKeyset(r.Context(), tx, account, next)
+		_, stands, err = s.judgeKeyset(r.Context(), tx, account, next, given)
 		return err
 	}, func(tx *storage.Tx) error {
-		stands, err = s.followKeyset(r.Context(), tx, account, next)
+		stands, err = s.followKeyset(r.Context(), tx, account, next, given)
 		return err
 	})
 	if err != nil {
@@ -117,8 +83,8 @@ func (s *Server) submitKeyset(w http.ResponseWriter, r *http.Request) error {
 }
 
 // followKeyset judges next against what stands and saves it. It reports whether next stood already.
-func (s *Server) followKeyset(ctx context.Context, tx *storage.Tx, name string, next *enroll.SignedKeyset) (stands bool, err error) {
-	account, stands, err := s.judgeKeyset(ctx, tx, name, next)
+func (s *Server) followKeyset(ctx context.Context, tx *storage.Tx, name string, next *enroll.SignedKeyset, given *attested) (stands bool, err error) {
+	account, stands, err := s.judgeKeyset(ctx, tx, name, next, given)
 	if err != nil || stands {
 		return stands, err
 	}
@@ -127,11 +93,11 @@ func (s *Server) followKeyset(ctx context.Context, tx *storage.Tx, name string, 
 			return false, err
 		}
 	}
-	return false, s.saveKeyset(ctx, tx, account, next)
+	return false, s.saveKeyset(ctx, tx, account, next, given)
 }
 
 // judgeKeyset returns the account, and whether next stands already; else next may follow.
-func (s *Server) judgeKeyset(ctx context.Context, tx *storage.Tx, name string, next *enroll.SignedKeyset) (account storage.Account, stands bool, err error) {
+func (s *Server) judgeKeyset(ctx context.Context, tx *storage.Tx, name string, next *enroll.SignedKeyset, given *attested) (account storage.Account, stands bool, err error) {
 	account, err = tx.Account(ctx, name)
 	unknown := errors.Is(err, storage.ErrNotFound)
 	if err == nil && s.config.AuthRequired {
@@ -162,7 +128,10 @@ func (s *Server) judgeKeyset(ctx context.Context, tx *storage.Tx, name string, n
 	if err := standing.Accept(next); err != nil {
 		return account, false, err
 	}
-	return account, false, checkFrozen(account)
+	if err := checkFrozen(account); err != nil {
+		return account, false, err
+	}
+	return account, false, s.judgeHardware(ctx, tx, standing.Previous, next, given)
 }
 
 // fromStranger reports whether next is signed neither with the account's open code nor by a key that the account has or had. The first
@@ -272,12 +241,14 @@ func (s *Server) useInvite(ctx context.Context, tx *storage.Tx, account string) 
 	return tx.VoidInvite(ctx, account)
 }
 
-func (s *Server) saveKeyset(ctx context.Context, tx *storage.Tx, account storage.Account, next *enroll.SignedKeyset) error {
+func (s *Server) saveKeyset(ctx context.Context, tx *storage.Tx, account storage.Account, next *enroll.SignedKeyset, given *attested) error {
 	now := s.now()
 	var listed []storage.Key
 	if !next.Closed { // a closed account's last keyset is a farewell: none of its keys serves any more
 		for _, e := range next.Keys {
-			listed = append(listed, storage.Key{Public: e.Key, Can: e.Can.String(), Crates: e.Crates, Since: now, Until: e.Until})
+			listed = append(listed, storage.Key{
+				Public: e.Key, Can: e.Can.String(), Crates: e.Crates, Since: now, Until: e.Until, Hardware: given.storedHardware(e.Key.ID()),
+			})
 		}
 	}
 	return tx.SaveKeyset(ctx, storage.Keyset{

@@ -16,9 +16,12 @@ import (
 
 // submitRevocation ends a key, at once and for ever.
 func (s *Server) submitRevocation(w http.ResponseWriter, r *http.Request) error {
-	body, err := readSubmission(r)
+	body, err := readSubmission(r, maxNoteBody)
 	if err != nil {
 		return err
+	}
+	if body.Bootstrap != "" || body.Attestation != nil {
+		return refuse(http.StatusBadRequest, "request-invalid", "a revocation is sent with nothing beside it: leave the other members out")
 	}
 	revocation, err := enroll.ParseSignedRevocation([]byte(body.Note))
 	if err != nil {
@@ -128,12 +131,28 @@ type keyState struct {
 	Until   string   `json:"until,omitempty"`
 	Revoked bool     `json:"revoked"`
 	Reason  string   `json:"reason,omitempty"`
+
+	Hardware *hardwareState `json:"hardware,omitzero"` // only of a key that was attested
+}
+
+// hardwareState is what an attestation has proved of a key.
+type hardwareState struct {
+	Serial   uint32 `json:"serial"`
+	Firmware string `json:"firmware"`
+	Slot     string `json:"slot"`
+	PIN      string `json:"pin"`
+	Touch    string `json:"touch"`
+	Form     string `json:"form,omitempty"`
 }
 
 func showKey(id keys.ID, k storage.Key) (keyState, error) {
 	state := keyState{
 		Key: id.String(), Account: k.Account, Can: []string{}, Since: k.Since.Format(time.RFC3339),
 		Revoked: !k.Revoked.IsZero(), Reason: k.Reason,
+	}
+	if k.Hardware != nil {
+		shown := hardwareState(*k.Hardware)
+		state.Hardware = &shown
 	}
 	if !k.Until.IsZero() {
 		state.Until = k.Until.Format(time.RFC3339)

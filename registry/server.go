@@ -35,6 +35,7 @@ type Config struct {
 	Challenge    bool          // each mutation token must carry a challenge that this registry issued
 	MaxCrate     int64         // bytes of a .crate file; 0 is crate.DefaultMaxCrate
 	Window       time.Duration // how old a token may be; 0 is token.DefaultWindow
+	Hardware     HardwarePolicy
 
 	Log *slog.Logger     // nil is slog.Default
 	Now func() time.Time // nil is time.Now

@@ -25,6 +25,26 @@ type keyReport struct {
 	Since   string   `json:"since"`
 	Until   string   `json:"until,omitempty"`
 	Reason  string   `json:"reason,omitempty"`
+
+	Hardware *hardwareReport `json:"hardware,omitzero"` // only of a key that was attested
+}
+
+// hardwareReport is the token that a key was made in.
+type hardwareReport struct {
+	Serial   uint32 `json:"serial"`
+	Firmware string `json:"firmware"`
+	Slot     string `json:"slot"`
+	PIN      string `json:"pin"`
+	Touch    string `json:"touch"`
+	Form     string `json:"form,omitempty"`
+}
+
+// String is one cell of a table.
+func (h *hardwareReport) String() string {
+	if h == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%d slot %s firmware %s pin %s touch %s", h.Serial, h.Slot, h.Firmware, h.PIN, h.Touch)
 }
 
 func (a *app) keysCommand() *cli.Command {
@@ -44,9 +64,9 @@ func (a *app) keysCommand() *cli.Command {
 				if c.Bool("json") {
 					return a.printJSON(reports)
 				}
-				return a.table("ACCOUNT\tKEY\tSTATE\tCAN\tSINCE", len(reports), func(i int) string {
+				return a.table("ACCOUNT\tKEY\tSTATE\tCAN\tSINCE\tHARDWARE", len(reports), func(i int) string {
 					r := reports[i]
-					return fmt.Sprintf("%s\t%s\t%s\t%s\t%s", r.Account, r.Key, r.State, strings.Join(r.Can, ","), r.Since)
+					return fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%v", r.Account, r.Key, r.State, strings.Join(r.Can, ","), r.Since, r.Hardware)
 				})
 			})
 		},
@@ -66,6 +86,10 @@ func (a *app) reportKeys(ctx context.Context, db *storage.DB, account string) ([
 		}
 		if !k.Until.IsZero() {
 			r.Until = k.Until.Format(time.RFC3339)
+		}
+		if k.Hardware != nil {
+			shown := hardwareReport(*k.Hardware)
+			r.Hardware = &shown
 		}
 		reports = append(reports, r)
 	}

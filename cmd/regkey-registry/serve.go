@@ -19,6 +19,7 @@ import (
 	"github.com/gofrs/flock"
 	"github.com/urfave/cli/v2"
 
+	"github.com/cargo-regkey/regkey/hardware/attestation"
 	"github.com/cargo-regkey/regkey/registry"
 	"github.com/cargo-regkey/regkey/registry/crate"
 	"github.com/cargo-regkey/regkey/registry/storage"
@@ -45,6 +46,10 @@ a proxy that does TLS, must be told with --url, or every token fails.`,
 			&cli.BoolFlag{Name: "challenge", Usage: "every change must carry a fresh challenge of this registry"},
 			&cli.Int64Flag{Name: "max-crate-size", Value: crate.DefaultMaxCrate, Usage: "the largest .crate file taken, in `BYTES`"},
 			&cli.DurationFlag{Name: "window", Value: token.DefaultWindow, Usage: "how `LONG` after signing a token is taken"},
+			&cli.BoolFlag{Name: "require-hardware", Usage: "keys that may do more than read must be attested as made in hardware"},
+			&cli.StringFlag{Name: "min-firmware", Usage: "and their tokens have firmware `X.Y.Z` or later; implies --require-hardware"},
+			&cli.BoolFlag{Name: "require-touch", Usage: "and signing with them takes a touch; implies --require-hardware"},
+			&cli.PathFlag{Name: "attestation-roots", Usage: "trust the makers whose roots are in this `FILE` (PEM) beside Yubico"},
 			&cli.BoolFlag{Name: "verbose", Usage: "log refused reads too"},
 		},
 		Action: a.serve,
@@ -57,6 +62,10 @@ func (a *app) serve(c *cli.Context) (err error) {
 	}
 	if c.Int64("max-crate-size") <= 0 || c.Duration("window") < time.Second {
 		return usage("--max-crate-size and --window must be positive")
+	}
+	policy, err := hardwarePolicy(c)
+	if err != nil {
+		return err
 	}
 	// The garbage collector's default lets the heap double between runs; a registry that mostly idles gives that memory back.
 	debug.SetGCPercent(50)
@@ -77,12 +86,33 @@ func (a *app) serve(c *cli.Context) (err error) {
 	}
 	server, err := registry.Open(c.Context, registry.Config{
 		Storage: db.DB, URL: url, AuthRequired: c.Bool("auth-required"), Challenge: c.Bool("challenge"),
-		MaxCrate: c.Int64("max-crate-size"), Window: c.Duration("window"), Log: log, Now: a.now,
+		MaxCrate: c.Int64("max-crate-size"), Window: c.Duration("window"), Hardware: policy, Log: log, Now: a.now,
 	})
 	if err != nil {
 		return err
 	}
 	return a.listen(c.Context, server, listener, log)
+}
+
+// hardwarePolicy is what the flags ask of keys.
+func hardwarePolicy(c *cli.Context) (registry.HardwarePolicy, error) {
+	p := registry.HardwarePolicy{Required: c.Bool("require-hardware"), Touch: c.Bool("require-touch")}
+	var err error
+	if text := c.String("min-firmware"); text != "" {
+		if p.MinFirmware, err = attestation.ParseVersion(text); err != nil {
+			return p, usage("--min-firmware: %w", err)
+		}
+	}
+	if path := c.Path("attestation-roots"); path != "" {
+		text, err := os.ReadFile(path)
+		if err == nil {
+			p.Roots, err = attestation.ParseRoots(text)
+		}
+		if err != nil {
+			return p, usage("--attestation-roots: %w", err)
+		}
+	}
+	return p, nil
 }
 
 func (a *app) logger(verbose bool) *slog.Logger {

@@ -4,6 +4,7 @@ package storage
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"strings"
 	"time"
@@ -23,6 +24,18 @@ type Key struct {
 	Listed  bool      // by the keyset that stands
 	Reason  string    // of its revocation, "" if there is none
 	Revoked time.Time // when, zero if not
+	// Hardware is what an attestation has proved of the key; nil if none has.
+	Hardware *Hardware
+}
+
+// Hardware says in which token a key was made, in the words of package attestation.
+type Hardware struct {
+	Serial   uint32
+	Firmware string
+	Slot     string
+	PIN      string // policy
+	Touch    string // policy
+	Form     string // of the token, such as "USB-C nano"; "" if it does not say
 }
 
 // A Revocation is an accepted revocation of one key.
@@ -35,15 +48,24 @@ type Revocation struct {
 }
 
 const keyColumns = `SELECT k.public_key, k.account, k.epoch, k.can, k.crates, k.since, k.until, k.listed,
-	COALESCE(r.reason, ''), COALESCE(r.accepted_at, 0) FROM keys k LEFT JOIN revocations r ON r.key_id = k.id`
+	COALESCE(r.reason, ''), COALESCE(r.accepted_at, 0),
+	h.serial, COALESCE(h.firmware, ''), COALESCE(h.slot, ''), COALESCE(h.pin, ''), COALESCE(h.touch, ''), COALESCE(h.form, '')
+	FROM keys k LEFT JOIN revocations r ON r.key_id = k.id LEFT JOIN hardware h ON h.key_id = k.id`
 
 func scanKey(scan func(...any) error) (Key, error) {
 	var k Key
 	var public, crates string
 	var since, until, revoked int64
-	err := scan(&public, &k.Account, &k.Epoch, &k.Can, &crates, &since, &until, &k.Listed, &k.Reason, &revoked)
+	var h Hardware
+	var serial sql.Null[uint32]
+	err := scan(&public, &k.Account, &k.Epoch, &k.Can, &crates, &since, &until, &k.Listed, &k.Reason, &revoked,
+		&serial, &h.Firmware, &h.Slot, &h.PIN, &h.Touch, &h.Form)
 	if err != nil {
 		return Key{}, err
+	}
+	if serial.Valid {
+		h.Serial = serial.V
+		k.Hardware = &h
 	}
 	if k.Public, err = keys.ParsePublicKey(public); err != nil {
 		return Key{}, err
@@ -74,7 +96,7 @@ func (q queries) Keys(ctx context.Context, account string) ([]Key, error) {
 }
 
 // saveKey records what the standing keyset says about one key. A key keeps the time since
-// which the registry knows it.
+// which the registry knows it, and what was attested.
 func (tx *Tx) saveKey(ctx context.Context, k Key) error {
 	n, err := tx.exec(ctx, `INSERT INTO keys (id, account, epoch, public_key, can, crates, since, until, listed)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, TRUE)
@@ -87,6 +109,21 @@ func (tx *Tx) saveKey(ctx context.Context, k Key) error {
 	}
 	if n != 1 {
 		return fmt.Errorf("saving key %v: it is another account's: %w", k.Public.ID(), ErrExists)
+	}
+	return tx.saveHardware(ctx, k.Public.ID(), k.Hardware)
+}
+
+// saveHardware records what an attestation has proved; nil leaves what is known.
+func (tx *Tx) saveHardware(ctx context.Context, id keys.ID, h *Hardware) error {
+	if h == nil {
+		return nil
+	}
+	_, err := tx.exec(ctx, `INSERT INTO hardware (key_id, serial, firmware, slot, pin, touch, form) VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (key_id) DO UPDATE SET serial = excluded.serial, firmware = excluded.firmware, slot = excluded.slot,
+			pin = excluded.pin, touch = excluded.touch, form = excluded.form`,
+		id.String(), int64(h.Serial), h.Firmware, h.Slot, h.PIN, h.Touch, h.Form)
+	if err != nil {
+		return fmt.Errorf("saving attestation: %w", err)
 	}
 	return nil
 }

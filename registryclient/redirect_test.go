@@ -121,4 +121,3 @@ func TestRedirectedDocuments(t *testing.T) {
 		}
 	}
 }
-

@@ -245,3 +245,56 @@ func TestCancelledWhileWaitingForAFinger(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestPulledOutWhileLooking(t *testing.T) {
+	for _, firmware := range [][3]byte{v435, v574} {
+		for nth := 1; ; nth++ {
+			card, reader := insert(t, virtualpiv.Options{Firmware: firmware})
+			card.Order(virtualpiv.Fault{Kind: virtualpiv.PulledBefore, Nth: nth})
+			list, err := List(t.Context())
+			daemon.Remove(reader)
+			if err != nil || len(list) > 1 {
+				t.Fatalf("command %d: %+v, %v", nth, list, err)
+			}
+			if len(list) == 1 && list[0].Err == nil {
+				if nth < 40 {
+					t.Errorf("only %d commands", nth)
+				}
+				break
+			}
+			if len(list) == 1 && (list[0].Serial != testSerial || !errors.As(list[0].Err, new(*RemovedError))) {
+				t.Errorf("command %d: %+v", nth, list[0])
+			}
+		}
+	}
+	card, _ := insert(t, virtualpiv.Options{})
+	card.Order(virtualpiv.Fault{Kind: virtualpiv.PulledBefore, Instruction: 0xf8})
+	if _, err := Open(t.Context(), testSerial); !errors.As(err, new(*NotFoundError)) {
+		t.Errorf("opening: %v", err)
+	}
+}
+
+// Tokens without Yubico's other applets end the PIN's status in the way of the standard.
+func TestClosingWithoutAnotherApplet(t *testing.T) {
+	card, _, token, _ := keyed(t, v574, PINOnce, TouchNever)
+	if err := token.VerifyPIN(t.Context(), secret(pin123)); err != nil || !card.Verified() {
+		t.Fatal(err)
+	}
+	card.Order(virtualpiv.Fault{Kind: virtualpiv.Answer, Instruction: 0xa4, Status: 0x6a82})
+	if err := token.Close(); err != nil || card.Verified() {
+		t.Errorf("verified: %v, %v", card.Verified(), err)
+	}
+}
+
+// A PIN that the record knows nothing of, or the token wants in spite of it.
+func TestRecordsThatAreWrongAboutPolicies(t *testing.T) {
+	card, _, token, key := keyed(t, v435, PINOnce, TouchNever)
+	key.PIN, key.Touch = "", ""
+	if _, err := keys.Sign(t.Context(), token.Signer(key, &person{pin: pin123}), longMessage); err != nil {
+		t.Errorf("unknown policies: %v", err)
+	}
+	card.Order(virtualpiv.Fault{Kind: virtualpiv.Answer, Instruction: 0x87, Status: 0x6982})
+	if _, err := token.Signer(key, &person{pin: pin123}).Sign(t.Context(), longMessage); !errors.Is(err, ErrPINNeeded) {
+		t.Errorf("refused without a touch to wait for: %v", err)
+	}
+}

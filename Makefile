@@ -12,15 +12,21 @@ FUZZTIME ?= 30s
 
 all: build
 
-## build: the three programs, into bin/
+# regkey once more, linked with the smart card library: what regkey becomes where a token is needed.
+TWIN := CGO_ENABLED=1 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(BIN)/regkey-hardware ./cmd/regkey
+
+## build: the programs, into bin/; regkey-hardware where a C compiler and libpcsclite-dev are there
 build:
 	$(STATIC) -o $(BIN)/ ./cmd/...
+	@if pkg-config --exists libpcsclite 2>/dev/null; then echo '$(TWIN)'; $(TWIN); \
+	else echo "build: no regkey-hardware, as libpcsclite-dev and pkg-config are not here: this regkey reaches no hardware tokens (make setup installs them)"; fi
 
 ## install: build, and copy the programs to $(PREFIX)/bin
 PREFIX ?= $(HOME)/.local
 install: build
 	install -d $(PREFIX)/bin
 	install -m 755 $(BIN)/regkey $(BIN)/cargo-credential-regkey $(BIN)/regkey-registry $(PREFIX)/bin/
+	if test -e $(BIN)/regkey-hardware; then install -m 755 $(BIN)/regkey-hardware $(PREFIX)/bin/; fi
 
 ## demo: the main job before your eyes, in a temporary folder
 demo: setup
@@ -43,8 +49,8 @@ lint: setup
 ## cross: everything without cgo, and for darwin and windows
 cross:
 	CGO_ENABLED=0 $(GO) build ./...
-	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 $(GO) build ./cmd/... ./keys/... ./token/... ./enroll/... ./registryclient/... ./cargo/... ./registry/...
-	CGO_ENABLED=0 GOOS=windows $(GO) build ./cmd/... ./keys/... ./token/... ./enroll/... ./registryclient/... ./cargo/... ./registry/...
+	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 $(GO) build ./cmd/... ./keys/... ./hardware/... ./token/... ./enroll/... ./registryclient/... ./cargo/... ./registry/...
+	CGO_ENABLED=0 GOOS=windows $(GO) build ./cmd/... ./keys/... ./hardware/... ./token/... ./enroll/... ./registryclient/... ./cargo/... ./registry/...
 
 ## bench: every benchmark, each with its ratio to what it is compared with
 bench: setup

@@ -4,8 +4,8 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,9 +19,11 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/cargo-regkey/regkey/internal/lab"
 )
 
-// programs is the folder with the three programs, as they are installed: side by side. They are built
+// programs is the folder with the programs, as they are installed: side by side. They are built
 // without the race detector, under which a passphrase takes ten times as long.
 var programs string
 
@@ -33,9 +35,8 @@ func withPrograms(m *testing.M) int {
 		panic(err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	build := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "github.com/cargo-regkey/regkey/cmd/...")
-	if out, err := build.CombinedOutput(); err != nil {
-		panic(fmt.Sprintf("building the programs: %v\n%s", err, out))
+	if err := lab.Build(context.Background(), dir); err != nil {
+		panic(err)
 	}
 	programs = dir
 	if err := os.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH")); err != nil {

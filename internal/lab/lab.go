@@ -19,22 +19,59 @@ import (
 // sharing Bin.
 type Lab struct {
 	Dir  string // everything lies below it
-	Bin  string // the three programs
+	Bin  string // the programs
 	Home string // HOME of what is run; CARGO_HOME and REGKEY_HOME follow from it
 	Env  []string
 }
 
-// Build builds the three programs, statically and without cgo, into dir.
+// Twin is the regkey that reaches hardware tokens; regkey becomes it where one is needed.
+const Twin = "regkey-hardware"
+
+// Build builds the three programs, statically and without cgo, into dir; and [Twin], linked with the smart card
+// library, where [HardwareTools] are there.
 func Build(ctx context.Context, dir string) error {
 	root, err := moduleRoot(ctx)
 	if err != nil {
 		return err
 	}
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", dir+string(filepath.Separator), "./cmd/...")
+	if err := build(ctx, root, "0", dir+string(filepath.Separator), "./cmd/..."); err != nil {
+		return err
+	}
+	if HardwareTools(ctx) != nil {
+		return nil
+	}
+	return build(ctx, root, "1", filepath.Join(dir, Twin), "./cmd/regkey")
+}
+
+func build(ctx context.Context, root, cgo, out, packages string) error {
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, packages)
 	build.Dir = root
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build.Env = append(os.Environ(), "CGO_ENABLED="+cgo)
 	if output, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("building the programs: %w\n%s", err, output)
+	}
+	return nil
+}
+
+// HardwareTools says what is missing to build [Twin] and the tests of hardware: on Linux a C compiler, pkg-config
+// and the headers of libpcsclite. It is nil if nothing is.
+func HardwareTools(ctx context.Context) error {
+	if runtime.GOOS != "linux" {
+		return errors.New("virtual tokens are reached through libpcsclite, which is Linux's")
+	}
+	output, err := exec.CommandContext(ctx, "go", "env", "CC", "CGO_ENABLED").Output()
+	if err != nil {
+		return fmt.Errorf("asking for the C compiler: %w", err)
+	}
+	settings := strings.Fields(string(output))
+	if len(settings) != 2 || settings[1] != "1" {
+		return errors.New("cgo is switched off")
+	}
+	if _, err := exec.LookPath(settings[0]); err != nil {
+		return fmt.Errorf("there is no C compiler: %w", err)
+	}
+	if output, err := exec.CommandContext(ctx, "pkg-config", "--exists", "--print-errors", "libpcsclite").CombinedOutput(); err != nil {
+		return fmt.Errorf("libpcsclite can't be linked (%w): %s", err, strings.TrimSpace(string(output)))
 	}
 	return nil
 }

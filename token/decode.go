@@ -20,7 +20,7 @@ import (
 // errShape says what every object of a token must be.
 var errShape = errors.New("not one JSON object with each name once")
 
-// decoders are kept because the tables in which they look for repeated names are dear to make.
+// decoders are reused: the tables in which they look for repeated names are expensive to make.
 var decoders = sync.Pool{New: func() any { return jsontext.NewDecoder(&bytes.Buffer{}) }}
 
 // decodeObject calls member for each member of the JSON object that text is, to take the
@@ -98,7 +98,7 @@ func decodeClaims(payload []byte) (Claims, int64, error) {
 		case "custom":
 			c.JTI, err = readCustom(d)
 		default:
-			err = fmt.Errorf("claim %.40q is not one of RFC 3231; additions belong into custom", name)
+			err = fmt.Errorf("claim %.40q is not one of RFC 3231; additions belong in custom", name)
 		}
 		return err
 	})

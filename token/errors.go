@@ -61,7 +61,7 @@ func refuse(code Code, format string, args ...any) *Error {
 
 func malformed(err error) *Error {
 	return refuse(CodeMalformed, "the Authorization header is not a token that this registry can read: %v; "+
-		"see that cargo's credential provider for this registry makes tokens of RFC 3231", err)
+		"check that cargo's credential provider for this registry makes tokens as in RFC 3231", err)
 }
 
 // duration writes whole seconds the way people do: 5m, 7m12s, 1h.

@@ -31,13 +31,13 @@ func (g *Grant) Authorize(name, version, checksum string) error {
 	switch {
 	case name != c.Name:
 		return refuse(CodeWrongCrate, "the token is signed for crate %.100q, and the request is about %.100q: "+
-			"run the command again, and if this stays, look for what changes requests on their way", c.Name, name)
+			"run the command again, and if it happens again, find out what alters requests in transit", c.Name, name)
 	case version != c.Version:
 		return refuse(CodeWrongVersion, "the token is signed for version %.100q of crate %.100q, and the request is about %.100q: "+
-			"run the command again, and if this stays, look for what changes requests on their way", c.Version, c.Name, version)
+			"run the command again, and if it happens again, find out what alters requests in transit", c.Version, c.Name, version)
 	case checksum != c.Checksum:
 		return refuse(CodeWrongChecksum, "the token is signed for a crate file with SHA-256 %s, and the file received has %.64s: "+
-			"run the command again, and if this stays, look for what changes uploads on their way", c.Checksum, checksum)
+			"run the command again, and if it happens again, find out what alters uploads in transit", c.Checksum, checksum)
 	}
 	return nil
 }

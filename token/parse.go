@@ -33,7 +33,7 @@ type Token struct {
 func Parse(text string) (*Token, error) {
 	if text == "" {
 		return nil, refuse(CodeMissing, "this request needs a signed token and has no Authorization header: "+
-			"enrol a key with this registry, and see that cargo's configuration names its credential provider")
+			"enrol a key with this registry, and check that cargo's configuration names its credential provider")
 	}
 	if len(text) > MaxSize {
 		return nil, malformed(fmt.Errorf("it has %d bytes, and %d is the limit", len(text), MaxSize))
@@ -137,7 +137,7 @@ func (t *Token) Verify(key keys.PublicKey) error {
 func (t *Token) verify(key keys.PublicKey, message []byte) error {
 	if key.Algorithm() != t.algorithm || !key.Verify(message, t.signature) {
 		return refuse(CodeSignature, "the token's signature does not verify with key %v, which it names: "+
-			"the token was changed on its way, or signed with another key; try again, and if this stays, enrol the key anew", t.id)
+			"the token was altered in transit, or signed with another key; try again, and if it happens again, enrol the key again", t.id)
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/cargo-regkey/regkey/keys"
 )
 
-// What a [Verifier] with zero values in these fields goes by.
+// What a [Verifier] uses where its Window or Skew is zero.
 const (
 	DefaultWindow = 5 * time.Minute
 	DefaultSkew   = 30 * time.Second
@@ -143,7 +143,7 @@ func (v *Verifier) judge(ctx context.Context, g *Grant, op Operation, arrived ti
 	}
 	if g.Claims.Operation != op {
 		return refuse(CodeWrongOperation, "the token is signed for %s, and the request is %s: "+
-			"each operation needs its own token; see that nothing between cargo and its credential provider keeps tokens", g.Claims.Operation, op)
+			"each operation needs its own token; check that nothing between cargo and its credential provider reuses tokens", g.Claims.Operation, op)
 	}
 	return v.redeem(ctx, g.Claims, arrived)
 }

@@ -63,7 +63,7 @@ func Receive(folder string, body io.Reader, length int64, maxCrate int64) (*Uplo
 	case size > maxCrate:
 		return nil, refuse(PublishTooLarge, "the crate has %d bytes, and this registry takes up to %d: leave files out with package.exclude", size, maxCrate)
 	case length >= 0 && whole != length:
-		return nil, refuse(PublishMalformed, "the lengths inside the publish request come to %d bytes, but the request has %d: publish with cargo, and look for what changes uploads on their way", whole, length)
+		return nil, refuse(PublishMalformed, "the lengths inside the publish request come to %d bytes, but the request has %d: publish with cargo, and find out what alters uploads in transit", whole, length)
 	}
 	upload := &Upload{Size: size, Metadata: metadata}
 	if err := upload.receive(folder, body); err != nil {
@@ -83,7 +83,7 @@ func receiveMetadata(body io.Reader, length int64) (*Metadata, int64, error) {
 		return nil, 0, refuse(PublishTooLarge, "the metadata of the publish request has %d bytes, and the limit is %d: shorten the README, which is part of it", size, MaxMetadata)
 	}
 	if length >= 0 && lengthSize+size > length {
-		return nil, 0, refuse(PublishMalformed, "the publish request announces %d bytes of metadata, but has only %d in all: publish with cargo, and look for what changes uploads on their way", size, length)
+		return nil, 0, refuse(PublishMalformed, "the publish request announces %d bytes of metadata, but has only %d in all: publish with cargo, and find out what alters uploads in transit", size, length)
 	}
 	// The buffer grows with what arrives: an announced length alone gets no memory.
 	var text bytes.Buffer
@@ -122,7 +122,7 @@ func (u *Upload) receive(folder string, body io.Reader) (err error) {
 	}
 	switch n, err := io.ReadFull(body, buffer[:1]); {
 	case n > 0:
-		return refuse(PublishMalformed, "the publish request goes on after the crate: publish with cargo, and look for what changes uploads on their way")
+		return refuse(PublishMalformed, "the publish request goes on after the crate: publish with cargo, and find out what alters uploads in transit")
 	case err != io.EOF:
 		return readError(err, "crate")
 	}
@@ -145,7 +145,7 @@ func readError(err error, part string) error {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return refuse(PublishMalformed, "the publish request ends inside the %s: try again, and look for what cuts uploads on their way", part)
+		return refuse(PublishMalformed, "the publish request ends inside the %s: try again, and find out what cuts uploads short", part)
 	case errors.As(err, &tooLarge):
 		return refuse(PublishTooLarge, "the request has more than %d bytes, the limit of this registry: leave files out with package.exclude", tooLarge.Limit)
 	}

@@ -45,7 +45,7 @@ func Refusal(err error) *Error {
 		return &Error{Status: status, Code: string(refused.Code), Detail: refused.Detail}
 	}
 	return &Error{Status: http.StatusInternalServerError, Code: "internal-error",
-		Detail: "the registry failed to answer: try again, and if this stays, its operator finds the reason in its log"}
+		Detail: "the registry failed to answer: try again; if it fails again, its operator can find the reason in its log"}
 }
 
 // Write answers with e in cargo's form, {"errors":[{"code":…,"detail":…}]}.

@@ -87,7 +87,7 @@ func ExampleMiddleware() {
 		handler.ServeHTTP(response, request)
 		fmt.Print(response.Code, " ", response.Body)
 	}
-	// Output: 200 crates-team yanks demo 1.0.0 403
-	// {"errors":[{"code":"token-replayed","detail":"this yank token for \"demo\" was used before,
-	// and each serves one request: run the command again to sign a new one"}]}
+	// Output:
+	// 200 crates-team yanks demo 1.0.0
+	// 403 {"errors":[{"code":"token-replayed","detail":"this yank token for \"demo\" was used before, and each serves one request: run the command again to sign a new one"}]}
 }

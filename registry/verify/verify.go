@@ -71,7 +71,7 @@ func (m *Middleware) authenticate(r *http.Request, op token.Operation) (*token.G
 	}
 	// Two headers could be read as one by us and as the other by whatever stands in front.
 	if len(r.Header.Values("Authorization")) > 1 {
-		return nil, &token.Error{Code: token.CodeMalformed, Detail: "the request carries more than one Authorization header: see what adds one on its way"}
+		return nil, &token.Error{Code: token.CodeMalformed, Detail: "the request carries more than one Authorization header: find out what adds one in transit"}
 	}
 	grant, err := m.Verifier.Authenticate(r.Context(), r.Header.Get("Authorization"), op, now())
 	if err == nil && op == token.Read {

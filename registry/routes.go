@@ -88,13 +88,13 @@ func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) 
 	e := refusal(err)
 	switch {
 	case r.Context().Err() != nil && e.Status >= http.StatusInternalServerError:
-		s.log.InfoContext(r.Context(), "client went away", "method", r.Method, "path", r.URL.Path)
+		s.log.InfoContext(r.Context(), "client went away", "method", r.Method, "path", verify.LoggedPath(r))
 	case e.Status >= http.StatusInternalServerError:
-		s.log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		s.log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", verify.LoggedPath(r), "error", err)
 	case r.Method == http.MethodGet || r.Method == http.MethodHead:
-		s.log.DebugContext(r.Context(), "request refused", "method", r.Method, "path", r.URL.Path, "code", e.Code)
+		s.log.DebugContext(r.Context(), "request refused", "method", r.Method, "path", verify.LoggedPath(r), "code", e.Code)
 	default:
-		s.log.InfoContext(r.Context(), "request refused", "method", r.Method, "path", r.URL.Path, "code", e.Code)
+		s.log.InfoContext(r.Context(), "request refused", "method", r.Method, "path", verify.LoggedPath(r), "code", e.Code)
 	}
 	var conflict *conflictError
 	if errors.As(err, &conflict) {
@@ -130,7 +130,7 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 			case http.ErrAbortHandler:
 				panic(cause) // net/http's own way to break off an answer
 			default:
-				s.log.ErrorContext(r.Context(), "panic while answering", "method", r.Method, "path", r.URL.Path, "panic", cause, "stack", string(debug.Stack()))
+				s.log.ErrorContext(r.Context(), "panic while answering", "method", r.Method, "path", verify.LoggedPath(r), "panic", cause, "stack", string(debug.Stack()))
 				verify.Write(w, verify.Refusal(errors.New("panic")))
 			}
 		}()

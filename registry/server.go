@@ -36,6 +36,7 @@ type Config struct {
 	MaxCrate     int64         // bytes of a .crate file; 0 is crate.DefaultMaxCrate
 	Window       time.Duration // how old a token may be; 0 is token.DefaultWindow
 	Hardware     HardwarePolicy
+	Passing      bool // URL is good for this run alone, as with a port that the system chose: it is not remembered as a former one
 
 	Log *slog.Logger     // nil is slog.Default
 	Now func() time.Time // nil is time.Now
@@ -98,6 +99,12 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	return s, nil
 }
 
+// CheckURL reports what is wrong with a URL that a registry is to be served under.
+func CheckURL(url string) error {
+	_, err := parseURL(url)
+	return err
+}
+
 // parseURL checks the registry's URL and takes the slash from its end.
 func parseURL(text string) (string, error) {
 	u, err := url.Parse(text)
@@ -110,8 +117,15 @@ func parseURL(text string) (string, error) {
 
 // settle records the index URL and learns the former ones.
 func (s *Server) settle(ctx context.Context) error {
+	var lasting []string // the one that a passing one stands in for
 	err := s.storage.Update(ctx, func(tx *storage.Tx) error {
 		before, err := tx.Index(ctx)
+		if s.config.Passing {
+			if err == nil && before != s.index {
+				lasting = []string{before}
+			}
+			return nil
+		}
 		if err == nil && before != s.index {
 			s.log.Warn("the index URL has changed: clients must configure the new one, tokens for the old one are refused",
 				"before", before, "now", s.index)
@@ -125,6 +139,7 @@ func (s *Server) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	former = append(former, lasting...)
 	s.origin = crate.Origin{Index: s.index, Former: former}
 	s.indexes = append([]string{s.index}, former...)
 	return nil

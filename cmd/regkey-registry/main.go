@@ -16,6 +16,7 @@ func main() { os.Exit(start()) }
 func start() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second interrupt ends at once what stops too slowly
 	a := &app{stdout: os.Stdout, stderr: os.Stderr, now: time.Now}
 	return a.run(ctx, os.Args)
 }

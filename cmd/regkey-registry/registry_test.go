@@ -200,7 +200,7 @@ func TestRefusals(t *testing.T) {
 		"delete of nothing":      {[]string{"delete", "a", "1.0.0", "--yes", "--data", data}, exitRefused, "no version"},
 		"published by no key":    {[]string{"published", "laptop", "--data", data}, exitUsage, "key id"},
 		"serve on all addresses": {[]string{"serve", "--listen", "0.0.0.0:0", "--data", data}, exitUsage, "--url"},
-		"serve with a bad URL":   {[]string{"serve", "--listen", "127.0.0.1:0", "--url", "crates.example.com", "--data", data}, exitFailed, "crates.example.com"},
+		"serve with a bad URL":   {[]string{"serve", "--listen", "127.0.0.1:0", "--url", "crates.example.com", "--data", data}, exitUsage, "crates.example.com"},
 		"serve something":        {[]string{"serve", "something", "--data", data}, exitUsage, "unexpected argument"},
 	} {
 		t.Run(name, func(t *testing.T) {

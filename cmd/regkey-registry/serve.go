@@ -60,8 +60,11 @@ func (a *app) serve(c *cli.Context) (err error) {
 	if err := arguments(c); err != nil {
 		return err
 	}
-	if c.Int64("max-crate-size") <= 0 || c.Duration("window") < time.Second {
-		return usage("--max-crate-size and --window must be positive")
+	if c.Int64("max-crate-size") <= 0 {
+		return usage("--max-crate-size must be positive")
+	}
+	if c.Duration("window") < minWindow {
+		return usage("--window %v leaves a token no time to arrive: the least is %v", c.Duration("window"), minWindow)
 	}
 	policy, err := hardwarePolicy(c)
 	if err != nil {
@@ -70,11 +73,7 @@ func (a *app) serve(c *cli.Context) (err error) {
 	// The garbage collector's default lets the heap double between runs; a registry that mostly idles gives that memory back.
 	debug.SetGCPercent(50)
 	log := a.logger(c.Bool("verbose"))
-	db, err := openData(c.Context, c.Path("data"))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
+	// Everything that the command line can have wrong comes before the folder is made.
 	listener, err := new(net.ListenConfig).Listen(c.Context, "tcp", c.String("listen"))
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
@@ -84,9 +83,15 @@ func (a *app) serve(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	db, err := openData(c.Context, c.Path("data"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
 	server, err := registry.Open(c.Context, registry.Config{
 		Storage: db.DB, URL: url, AuthRequired: c.Bool("auth-required"), Challenge: c.Bool("challenge"),
 		MaxCrate: c.Int64("max-crate-size"), Window: c.Duration("window"), Hardware: policy, Log: log, Now: a.now,
+		Passing: c.String("url") == "" && strings.HasSuffix(c.String("listen"), ":0"),
 	})
 	if err != nil {
 		return err
@@ -160,6 +165,9 @@ func openData(ctx context.Context, dir string) (ownData, error) {
 // publicURL is what the world calls the registry.
 func publicURL(given string, listening net.Addr) (string, error) {
 	if given != "" {
+		if err := registry.CheckURL(given); err != nil {
+			return "", usage("--url: %w", err)
+		}
 		return given, nil
 	}
 	address, ok := listening.(*net.TCPAddr)
@@ -176,7 +184,25 @@ const (
 	maxHeader    = 32 << 10 // bytes; a token has at most 8 KiB
 	stopTime     = 30 * time.Second
 	tidyInterval = 5 * time.Minute
+	minWindow    = time.Second
 )
+
+// maxConnections is how many are served at once. What comes beyond waits for one of them to end.
+const maxConnections = 1024
+
+// taking is the http.Server's ConnState that keeps to a number of connections. The server reports a new connection
+// before it accepts the next, so waiting there is what holds up the others.
+func taking(n int) func(net.Conn, http.ConnState) {
+	places := make(chan struct{}, n)
+	return func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			places <- struct{}{}
+		case http.StateClosed, http.StateHijacked:
+			<-places
+		}
+	}
+}
 
 // listen serves until ctx ends, and then until the requests that run are answered.
 func (a *app) listen(ctx context.Context, server *registry.Server, listener net.Listener, log *slog.Logger) error {
@@ -184,6 +210,7 @@ func (a *app) listen(ctx context.Context, server *registry.Server, listener net.
 		Handler:           server,
 		ReadHeaderTimeout: headerTime,
 		IdleTimeout:       idleTime,
+		ConnState:         taking(maxConnections),
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}

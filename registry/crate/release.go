@@ -35,6 +35,9 @@ type Release struct {
 	Unpacked int64     // bytes that it unpacks to
 }
 
+// maxLine is the longest index line, in bytes. Whoever uses a crate downloads the lines of all its versions.
+const maxLine = 512 << 10
+
 // Inspect judges a received crate: archive, Cargo.toml, and that the metadata sent beside it
 // agrees with the Cargo.toml in name, version, dependencies, features, links and rust-version. An
 // error is an [*Error] if the publisher caused it; its Detail names the field that disagrees.
@@ -58,6 +61,12 @@ func (u *Upload) Inspect(origin Origin, limits ArchiveLimits) (*Release, error) 
 		return nil, err
 	}
 	entry.Checksum = u.Checksum
+	if line, err := entry.Line(); err != nil {
+		return nil, err
+	} else if len(line) > maxLine {
+		return nil, refuse(PublishTooLarge, "the index line of this version would have %d bytes, and the limit is %d: every build reads it, "+
+			"so give the crate fewer or shorter features and dependencies", len(line), maxLine)
+	}
 	return &Release{Entry: entry, Manifest: manifest, Entries: archive.Entries, Unpacked: archive.Unpacked}, nil
 }
 

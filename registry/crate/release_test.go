@@ -168,3 +168,32 @@ func TestInspectMissingFile(t *testing.T) {
 		t.Errorf("error is %v; want the missing file's", err)
 	}
 }
+
+// A crate can be small and yet have a line that every build of everybody would download.
+func TestLongIndexLine(t *testing.T) {
+	features := func(lists int) (manifest, metadata []byte) {
+		var toml, json strings.Builder
+		for i := range lists {
+			if i > 0 {
+				json.WriteString(",")
+			}
+			values := strings.TrimSuffix(strings.Repeat(`"other/feature",`, 1000), ",")
+			fmt.Fprintf(&toml, "f%d = [%s]\n", i, values)
+			fmt.Fprintf(&json, `"f%d":[%s]`, i, values)
+		}
+		return fmt.Appendf(nil, "[package]\nedition = \"2021\"\nname = %q\nversion = %q\ndescription = \"d\"\n[features]\n%s[dependencies.other]\nversion = \"1\"\n", recordedName, recordedVersion, toml.String()),
+			fmt.Appendf(nil, `{"name":%q,"vers":%q,"description":"d","features":{%s},"deps":[{"name":"other","version_req":"^1","features":[],"optional":false,"default_features":true,"target":null,"kind":"normal","registry":"https://github.com/rust-lang/crates.io-index"}]}`,
+				recordedName, recordedVersion, json.String())
+	}
+	manifest, metadata := features(30)
+	release, err := receiveRecorded(t, metadata, manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if line, err := release.Entry.Line(); err != nil || len(line) > maxLine || len(line) < 400_000 {
+		t.Errorf("a line of %d bytes (%v)", len(line), err)
+	}
+	manifest, metadata = features(40)
+	_, err = receiveRecorded(t, metadata, manifest)
+	wantCode(t, err, PublishTooLarge, "index line", "524288")
+}

@@ -94,12 +94,12 @@ func (m *Middleware) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	switch {
 	case refusal.Status >= http.StatusInternalServerError:
-		log.ErrorContext(r.Context(), "judging a token failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		log.ErrorContext(r.Context(), "judging a token failed", "method", r.Method, "path", LoggedPath(r), "error", err)
 	case refusal.Status == http.StatusUnauthorized && r.Method == http.MethodGet:
 		// So cargo asks, once in each run, whether reading needs a token.
-		log.DebugContext(r.Context(), "token missing", "method", r.Method, "path", r.URL.Path)
+		log.DebugContext(r.Context(), "token missing", "method", r.Method, "path", LoggedPath(r))
 	default:
-		log.InfoContext(r.Context(), "token refused", "method", r.Method, "path", r.URL.Path, "code", refusal.Code)
+		log.InfoContext(r.Context(), "token refused", "method", r.Method, "path", LoggedPath(r), "code", refusal.Code)
 	}
 	if refusal.Status == http.StatusUnauthorized && m.LoginURL != "" {
 		w.Header().Set("WWW-Authenticate", `Cargo login_url="`+m.LoginURL+`"`)

@@ -28,24 +28,22 @@ import (
 // Every flag of every command counts where people type it: after an argument too.
 func TestFlagsAnywhere(t *testing.T) {
 	count := 0
-	for _, command := range newApp().program().Commands {
-		for _, flag := range command.Flags {
+	for _, typed := range everyCommand(nil, newApp().program().Commands) {
+		for _, flag := range lookUp(newApp().program().Commands, typed).Flags {
 			name := flag.Names()[0]
 			words := []string{"--" + name}
 			if documented, ok := flag.(cli.DocGenerationFlag); ok && documented.TakesValue() {
 				words = append(words, "value")
 			}
 			for _, args := range [][]string{
-				slices.Concat([]string{"regkey", command.Name}, words, []string{"argument"}),
-				slices.Concat([]string{"regkey", command.Name, "argument"}, words),
+				slices.Concat([]string{"regkey"}, typed, words, []string{"argument"}),
+				slices.Concat([]string{"regkey"}, typed, []string{"argument"}, words),
 			} {
 				program := newApp().program()
 				set, arguments := false, []string(nil)
-				for _, c := range program.Commands {
-					c.Action = func(c *cli.Context) error {
-						set, arguments = c.IsSet(name), c.Args().Slice()
-						return nil
-					}
+				lookUp(program.Commands, typed).Action = func(c *cli.Context) error {
+					set, arguments = c.IsSet(name), c.Args().Slice()
+					return nil
 				}
 				ordered, err := argorder.Order(program, args)
 				if err != nil {
@@ -61,21 +59,46 @@ func TestFlagsAnywhere(t *testing.T) {
 			}
 		}
 	}
-	if count < 40 {
+	if count < 120 {
 		t.Fatalf("only %d command lines were tried", count)
 	}
 }
 
+// lookUp is the command that those words name.
+func lookUp(commands []*cli.Command, words []string) *cli.Command {
+	at := slices.IndexFunc(commands, func(c *cli.Command) bool { return c.Name == words[0] })
+	if len(words) == 1 {
+		return commands[at]
+	}
+	return lookUp(commands[at].Subcommands, words[1:])
+}
+
 // A secret as a flag would show in every process list.
 func TestNoFlagTakesASecret(t *testing.T) {
-	for _, command := range newApp().program().Commands {
-		for _, flag := range command.Flags {
+	for _, typed := range everyCommand(nil, newApp().program().Commands) {
+		for _, flag := range lookUp(newApp().program().Commands, typed).Flags {
 			documented, ok := flag.(cli.DocGenerationFlag)
-			for _, word := range []string{"passphrase", "code", "token", "secret", "password", "pin"} {
+			if flag.Names()[0] == "pin" {
+				continue // a policy: see TestPINIsNoFlag
+			}
+			for _, word := range []string{"passphrase", "code", "token", "secret", "password", "pin", "puk", "management"} {
 				if ok && documented.TakesValue() && strings.Contains(flag.Names()[0], word) {
-					t.Errorf("regkey %s --%s takes a value", command.Name, flag.Names()[0])
+					t.Errorf("regkey %q --%s takes a value", typed, flag.Names()[0])
 				}
 			}
+		}
+	}
+}
+
+// --pin takes a policy. Who types the PIN there is told so, and not shown it again.
+func TestPINIsNoFlag(t *testing.T) {
+	for _, args := range [][]string{{"init", "yk", "--hardware", "--pin", "123456"}, {"rotate", "--to-hardware", "--pin", "123456"}} {
+		var stdout, stderr strings.Builder
+		a := newApp()
+		a.stdout, a.stderr, a.terminal = &stdout, &stderr, false
+		code := a.run(t.Context(), append([]string{"regkey"}, args...))
+		if said := stderr.String(); code != exitUsage || !strings.Contains(said, "never typed on a command line") || strings.Contains(said+stdout.String(), "123456") {
+			t.Errorf("%q: exit code %d: %s", args, code, said)
 		}
 	}
 }

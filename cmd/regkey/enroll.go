@@ -44,9 +44,9 @@ otherwise.
 A revocation certificate is made at once: whoever holds it can end the key, and do nothing
 else. Keep it where you will find it when this machine is gone.
 
-A key in a token goes along with its attestation, the maker's word for it. If each signature
-of it wants a PIN or a touch, a second key is made that can only read: KEY-read, in a file, without a
-passphrase. --key yk2 --with yk puts a second token in, as a spare.
+A key in a token goes along with its attestation, the maker's word for it. If its signatures
+want a PIN or a touch, a second key is made that can only read: KEY-read, in a file,
+without a passphrase. --key yk2 --with yk puts a second token in, as a spare.
 
 A registry without a key API takes keys on its website: --manual prints what to paste there.
 

@@ -207,9 +207,9 @@ func (a *app) hardwareUnblockCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "unblock",
 		Usage: "set a new PIN with the PUK",
-		Description: `Sets a new PIN where the old one is blocked, or forgotten. The PUK is asked for on the terminal,
-or read from the file that REGKEY_PUK_FILE names; the new PIN from REGKEY_NEW_PIN_FILE. The keys
-on the token stay as they are.
+		Description: `Sets a new PIN where the old one is blocked, or forgotten. The PUK is asked for on the
+terminal, or read from the file that REGKEY_PUK_FILE names; the new PIN from
+REGKEY_NEW_PIN_FILE. The keys on the token stay as they are.
 
 Examples:
    regkey hardware unblock

@@ -36,10 +36,10 @@ name of this computer. An existing key is never overwritten.
 The key is protected by a passphrase, which is asked for on the terminal, or read from
 the file that REGKEY_PASSPHRASE_FILE names.
 
-With --hardware the key is made on a YubiKey or another PIV token, and never leaves it: Ed25519
-from firmware 5.7 on, else P-384. Only what is public is kept here. The token's PIN is asked
-for on the terminal, or read from the file that REGKEY_PIN_FILE names. --adopt takes up a
-key that another tool made on the token.
+With --hardware the key is made on a YubiKey or another PIV token, and never leaves it:
+Ed25519 from firmware 5.7 on, else P-384. Only what is public is kept here. The token's PIN
+is asked for on the terminal, or read from the file that REGKEY_PIN_FILE names. --adopt
+takes up a key that another tool made on the token.
 
 Examples:
    regkey init laptop

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,35 +43,48 @@ func reference(t *testing.T) string {
 	b.WriteString("Made from the program's own help by `go test ./cmd/regkey -run TestCommandReference -update`.\n\n")
 	fmt.Fprintf(&b, "```\n%s```\n", help(t, "--help"))
 	for _, command := range program.Commands {
-		if command.Hidden {
-			continue
-		}
-		text, examples, found := strings.Cut(command.Description, "\n\nExample")
-		if !found {
-			t.Errorf("%s has no example", command.Name)
-		}
-		_, examples, _ = strings.Cut(examples, ":\n")
-		fmt.Fprintf(&b, "\n## regkey %s\n\n%s.\n\n", command.Name, capital(command.Usage))
-		fmt.Fprintf(&b, "    regkey %s\n\n%s\n\n", strings.Join(strings.Fields(command.Name+" "+command.ArgsUsage+options(command)), " "), text)
-		if len(command.Flags) > 0 {
-			b.WriteString("| option | |\n|---|---|\n")
-		}
-		for _, f := range command.Flags {
-			name, usage, _ := strings.Cut(f.String(), "\t")
-			fmt.Fprintf(&b, "| `%s` | %s |\n", name, strings.ReplaceAll(usage, "|", `\|`))
-		}
-		if len(command.Flags) > 0 {
-			b.WriteString("\n")
-		}
-		for example := range strings.Lines(examples) {
-			b.WriteString("    " + strings.TrimSpace(example) + "\n")
-		}
+		writeCommand(t, &b, "", command)
 	}
 	return b.String()
 }
 
+// writeCommand writes a command and those below it, unless it is hidden.
+func writeCommand(t *testing.T, b *strings.Builder, above string, command *cli.Command) {
+	t.Helper()
+	if command.Hidden {
+		return
+	}
+	name := above + command.Name
+	text, examples, found := strings.Cut(command.Description, "\n\nExample")
+	if !found {
+		t.Errorf("%s has no example", name)
+	}
+	_, examples, _ = strings.Cut(examples, ":\n")
+	fmt.Fprintf(b, "\n## regkey %s\n\n%s.\n\n", name, capital(command.Usage))
+	fmt.Fprintf(b, "    regkey %s\n\n%s\n\n", strings.Join(strings.Fields(name+" "+command.ArgsUsage+options(command)), " "), text)
+	if len(command.Flags) > 0 {
+		b.WriteString("| option | |\n|---|---|\n")
+	}
+	for _, f := range command.Flags {
+		name, usage, _ := strings.Cut(f.String(), "\t")
+		fmt.Fprintf(b, "| `%s` | %s |\n", name, strings.ReplaceAll(usage, "|", `\|`))
+	}
+	if len(command.Flags) > 0 {
+		b.WriteString("\n")
+	}
+	for example := range strings.Lines(examples) {
+		b.WriteString("    " + strings.TrimSpace(example) + "\n")
+	}
+	for _, below := range command.Subcommands {
+		writeCommand(t, b, name+" ", below)
+	}
+}
+
 func options(command *cli.Command) string {
 	// The program's own usage line says it the same way.
+	if len(command.Subcommands) > 0 {
+		return " COMMAND [options]"
+	}
 	if len(command.Flags) > 0 {
 		return " [options]"
 	}
@@ -93,12 +107,16 @@ func help(t *testing.T, args ...string) string {
 
 // Whoever reads help finds a usage line, a description, and an example, in lines that fit a terminal.
 func TestHelpReadsWell(t *testing.T) {
-	for _, command := range newApp().program().Commands {
-		text := help(t, command.Name, "--help")
-		for _, part := range []string{"Usage:\n   regkey " + command.Name, "Example", "\n   regkey " + command.Name + " ", "Options:"} {
+	for _, words := range everyCommand(nil, newApp().program().Commands) {
+		name := strings.Join(words, " ")
+		text := help(t, append(words, "--help")...)
+		for _, part := range []string{"Usage:\n   regkey " + name, "Example", "\n   regkey " + name + " "} {
 			if !strings.Contains(text+" ", part) && !strings.Contains(text, strings.TrimSpace(part)+"\n") {
-				t.Errorf("the help of %s lacks %q:\n%s", command.Name, part, text)
+				t.Errorf("the help of %s lacks %q:\n%s", name, part, text)
 			}
+		}
+		if strings.Contains(text, "Options:") == strings.Contains(text, "Commands:") {
+			t.Errorf("the help of %s has neither options nor commands, or both:\n%s", name, text)
 		}
 		for line := range strings.Lines(text) {
 			limit := 95
@@ -106,8 +124,17 @@ func TestHelpReadsWell(t *testing.T) {
 				limit = 110 // an option and what it is for
 			}
 			if n := len([]rune(line)); n > limit {
-				t.Errorf("a line of %d characters in the help of %s: %s", n, command.Name, line)
+				t.Errorf("a line of %d characters in the help of %s: %s", n, name, line)
 			}
 		}
 	}
+}
+
+// everyCommand is each command as it is typed, those below others included.
+func everyCommand(above []string, commands []*cli.Command) (all [][]string) {
+	for _, command := range commands {
+		words := append(slices.Clone(above), command.Name)
+		all = append(append(all, words), everyCommand(words, command.Subcommands)...)
+	}
+	return all
 }

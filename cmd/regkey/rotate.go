@@ -38,8 +38,8 @@ func (a *app) rotateCommand() *cli.Command {
 none of that name: of the same kind as the old one, and protected as the old one is. Both
 sign the change, so the new key is known to work before the old one goes.
 
---to-hardware makes the new key on a token, --to-software in a file. A key in a token is followed
-by one on the same token, in another slot, unless --serial says which.
+--to-hardware makes the new key on a token, --to-software in a file. A key in a token is
+followed by one on the same token, in another slot, unless --serial says which.
 
 With --overlap the old key goes on publishing for that time, so that other machines can
 follow; it loses at once the right to manage keys.
@@ -98,26 +98,6 @@ func (o *rotateOptions) parse(overlap string) error {
 	if o.new != "" {
 		if err := keys.CheckName(o.new); err != nil {
 			return usage("reading --to: %w", err)
-		}
-	}
-	return nil
-}
-
-// parsePlace reads where the new key is to be.
-func (o *rotateOptions) parsePlace(c *cli.Context) (err error) {
-	o.toHardware, o.toSoftware = c.Bool("to-hardware"), c.Bool("to-software")
-	if o.place, err = parseTokenPlace(c); err != nil {
-		return err
-	}
-	switch {
-	case o.toHardware && o.toSoftware:
-		return usage("--to-hardware and --to-software: the new key can't be both")
-	case o.toHardware && o.noPassphrase:
-		return usage("--no-passphrase doesn't go with --to-hardware: a token has a PIN, and --pin says when it is asked for")
-	}
-	for _, name := range []string{"serial", "slot", "touch", "pin"} {
-		if o.toSoftware && c.IsSet(name) {
-			return usage("--%s doesn't go with --to-software", name)
 		}
 	}
 	return nil
@@ -231,72 +211,6 @@ func (a *app) rotate(ctx context.Context, e *enroll.Enrolment, life *enroll.Life
 		return err
 	}
 	return a.reportRotation(e, plan.Old, plan.New, done, o)
-}
-
-// prepareRotation makes the keys that come in, where they are not there yet.
-func (a *app) prepareRotation(ctx context.Context, e *enroll.Enrolment, life *enroll.Lifecycle, client *registryclient.Client, plan *enroll.RotatePlan, o rotateOptions) error {
-	discovery, err := client.Discover(ctx)
-	if err != nil {
-		return err
-	}
-	if discovery.Hardware.Required && plan.Entry.Can != enroll.Read && !o.intoToken(plan.OldKey) {
-		if _, err := life.Keys.Lookup(plan.New); errors.Is(err, fs.ErrNotExist) {
-			return &policyError{label(e), describePolicy(discovery.Hardware)}
-		}
-	}
-	newKey, err := a.successor(ctx, life.Keys, plan.OldKey, plan.New, o)
-	if err != nil {
-		return err
-	}
-	if err := a.checkPolicy(label(e), discovery.Hardware, newKey, plan.Entry.Can); err != nil {
-		return err
-	}
-	wantsReader, err := plan.WantsReader(newKey)
-	if err != nil || !wantsReader {
-		return err
-	}
-	plan.Read, err = a.readerKey(life.Keys, plan.New)
-	return err
-}
-
-// intoToken reports whether the new key is to be made on a token.
-func (o rotateOptions) intoToken(old keys.Record) bool {
-	return o.toHardware || old.Protection == keys.Hardware && !o.toSoftware
-}
-
-// successorPlace fills in what was left open: the old key's token.
-func (o rotateOptions) successorPlace(old keys.Record) tokenPlace {
-	if o.place.serial == 0 && old.Token != nil {
-		o.place.serial = old.Token.Serial
-	}
-	return o.place
-}
-
-// successor is the key that takes over; it is made if there is none of that name.
-func (a *app) successor(ctx context.Context, store *keys.Store, old keys.Record, name string, o rotateOptions) (keys.Record, error) {
-	record, err := store.Lookup(name)
-	if err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return record, err
-	}
-	if o.intoToken(old) {
-		return a.makeTokenKey(ctx, store, name, o.successorPlace(old), false)
-	}
-	if o.place != (tokenPlace{algorithm: o.place.algorithm}) {
-		return keys.Record{}, usage("--serial, --slot, --touch and --pin go with --to-hardware")
-	}
-	algorithm := old.Public.Algorithm()
-	if o.algorithm != "" {
-		if algorithm, err = keys.ParseAlgorithm(o.algorithm); err != nil {
-			return keys.Record{}, err
-		}
-	}
-	var passphrase keys.Secret
-	if !o.noPassphrase && old.Protection != keys.Unprotected {
-		if passphrase, err = a.newPassphrase(ctx, name); err != nil {
-			return keys.Record{}, err
-		}
-	}
-	return a.makeKey(store, name, algorithm, passphrase)
 }
 
 // rotationFacts is the outcome in JSON.

@@ -31,10 +31,11 @@ func (a *app) tokenCommand() *cli.Command {
 		Name:   "token",
 		Usage:  "sign one token",
 		Hidden: true,
-		Description: `Reads one line of JSON from standard input, {"operation", "name", "vers", "cksum", "challenge"},
-and prints a token for it, signed with the key that is enrolled. cargo-credential-regkey runs it
-where the key is in a hardware token. PIN and touch are asked for on the terminal itself, or the
-PIN is read from the file that REGKEY_PIN_FILE names. Where it fails, standard output says why.
+		Description: `Reads one line of JSON from standard input ("operation", "name", "vers", "cksum" and
+"challenge") and prints a token for it, signed with the key that is enrolled.
+cargo-credential-regkey runs it where the key is in a hardware token. PIN and touch are
+asked for on the terminal itself, or the PIN is read from the file that REGKEY_PIN_FILE
+names. Where it fails, standard output says why.
 
 With --check it prints a line if the token is not plugged in, and does nothing else.
 

@@ -119,6 +119,7 @@ func TestAnswersThatAreNoYes(t *testing.T) {
 		"invalid UTF-8":       say(201, "{\"version\":1,\"x\":\"\xff\"}"),
 		"a lone surrogate":    say(201, `{"version":1,"x":"\ud800"}`),
 		"deep nesting":        say(201, `{"version":1,"x":`+strings.Repeat("[", 1<<18)),
+		"a long name twice":   say(201, `{"`+strings.Repeat("x", 100_000)+`":1,"`+strings.Repeat("x", 100_000)+`":1}`),
 		"a control character": say(201, "{\"\x1b[31m\":1,\"\x1b[31m\":1}"),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -247,6 +248,8 @@ func TestLostAnswers(t *testing.T) {
 		"half a refusal":       "HTTP/1.1 403 Forbidden\r\nContent-Length: 500\r\n\r\n{\"errors\":[{\"code\":\"keyset-unmanaged\",\"detail\":\"no\"}]}",
 		"half a chunk":         "HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{\"errors\":[{\"code\":\"x\",\"detail\":\"no\"}]}",
 		"no HTTP":              "SSH-2.0-OpenSSH_9.9\r\n",
+		"no header":            "HTTP/1.1 200 OK\r\n\x1b[31mred \x1b]0;title\x07\r\n\r\n",
+		"a long line":          "HTTP/1.1 200 OK\r\n" + strings.Repeat("red", 10_000) + "\r\n\r\n",
 		"control characters":   "HTTP/1.1 200 OK\r\n\x1b[31mred: \x1b]0;title\x07\r\n\r\n",
 		"a status that is not": "HTTP/1.1 2x0 OK\r\n\r\n",
 	} {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -40,7 +41,7 @@ func (a *app) checkCargo(ctx context.Context, d *diagnosis) {
 	version := strings.TrimSpace(string(output))
 	var major, minor int
 	if _, scanErr := fmt.Sscanf(version, "cargo %d.%d", &major, &minor); err != nil || scanErr != nil {
-		d.problem("cargo", "", fmt.Sprintf("%s does not tell its version", path), install)
+		d.problem("cargo", "", fmt.Sprintf("%s does not tell its version%s", path, complaint(err)), install)
 		return
 	}
 	if major == 1 && minor < 74 {
@@ -48,6 +49,16 @@ func (a *app) checkCargo(ctx context.Context, d *diagnosis) {
 		return
 	}
 	d.ok("cargo", "", "%s, %s", version, path)
+}
+
+// complaint is what a program that failed said first, to be put after a sentence.
+func complaint(err error) string {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return ""
+	}
+	line, _, _ := strings.Cut(strings.TrimSpace(string(exit.Stderr)), "\n")
+	return ": " + line
 }
 
 // checkProvider looks for the program that cargo starts, and for this one beside it.

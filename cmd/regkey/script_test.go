@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,6 +40,14 @@ func withPrograms(m *testing.M) int {
 		panic(err)
 	}
 	programs = dir
+	if noHardware = lab.HardwareTools(context.Background()); noHardware == nil {
+		fixtures = filepath.Join(dir, "fixtures")
+		if err := lab.BuildTokens(context.Background(), fixtures); err != nil {
+			panic(err)
+		}
+	} else {
+		fmt.Fprintf(os.Stderr, "tests of hardware tokens are skipped: %v\n", noHardware)
+	}
 	if err := os.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH")); err != nil {
 		panic(err)
 	}
@@ -62,7 +71,17 @@ func TestScripts(t *testing.T) {
 			e.Setenv("TERM", "dumb")
 			return nil
 		},
+		Condition: func(condition string) (bool, error) {
+			if condition != "hardware" {
+				return false, fmt.Errorf("no condition %q", condition)
+			}
+			return noHardware == nil, nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"tokens":   plugTokens,
+			"order":    orderTokens,
+			"counters": countTries,
+			"slots":    listSlots,
 			"exits":    exits,
 			"registry": startRegistry,
 			"code":     inviteCode,

@@ -69,7 +69,7 @@ type NetworkError struct {
 	err error
 }
 
-// Error names the URL and the cause. net/http quotes some of what a server sent as it came: control
+// Error names the URL and the cause, which is clipped: net/http repeats whole lines of what a server sent.
 // characters are taken out.
 func (e *NetworkError) Error() string {
 	return fmt.Sprintf("speaking to %s: %s", e.URL, printable(cause(e.err).Error()))

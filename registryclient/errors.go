@@ -69,8 +69,8 @@ type NetworkError struct {
 	err error
 }
 
-// Error names the URL and the cause, which is clipped: net/http repeats whole lines of what a server sent.
-// characters are taken out.
+// Error names the URL and the cause, which is clipped: net/http repeats whole lines of what a
+// server sent.
 func (e *NetworkError) Error() string {
 	return fmt.Sprintf("speaking to %s: %s", e.URL, printable(cause(e.err).Error()))
 }

@@ -1,4 +1,4 @@
-// Attestations on their way: certificates that go along with a keyset, and are kept until it is answered.
+// Attestations: certificates that are sent along with a keyset, and kept until it is answered.
 
 package enroll
 

@@ -13,7 +13,7 @@ import (
 	"github.com/cargo-regkey/regkey/keys"
 )
 
-// An EnrolStep is what enrolling comes to, seen from what stands already.
+// An EnrolStep is what enrolling means, given the keyset that stands.
 type EnrolStep string
 
 const (
@@ -21,7 +21,7 @@ const (
 	EnrolFirst EnrolStep = "first"
 	// EnrolAdd puts a further key into the keyset, signed by a key that manages.
 	EnrolAdd EnrolStep = "add"
-	// EnrolDone finds the key in the keyset: nothing is left to do.
+	// EnrolDone says that the key is in the keyset already: nothing is left to do.
 	EnrolDone EnrolStep = "done"
 )
 
@@ -66,7 +66,8 @@ type Enrolled struct {
 	Read        string // the name of the key that reads here; empty: the one that signs
 }
 
-// PlanEnrolment settles what an earlier run left, and finds out what enrolling the key means now.
+// PlanEnrolment settles what an earlier run left behind, and finds out what enrolling the key means
+// now.
 func (l *Lifecycle) PlanEnrolment(ctx context.Context, o EnrolOptions) (*EnrolPlan, error) {
 	if _, _, err := l.Settle(ctx); err != nil {
 		return nil, err
@@ -183,7 +184,7 @@ func (p *EnrolPlan) first(ctx context.Context, code keys.Secret) (*Enrolled, err
 	return p.outcome(k, &after), nil
 }
 
-// add is the version with what of key and read key is not listed yet.
+// add makes the version that brings in the key and the read key, as far as they are not listed yet.
 func (p *EnrolPlan) add(ctx context.Context) (*Enrolled, error) {
 	manager, err := p.l.Unlock(ctx, p.With)
 	if err != nil {
@@ -253,7 +254,8 @@ func (p *EnrolPlan) entryNow() (Entry, bool) {
 	return p.base.Entry(p.Key.Public.ID())
 }
 
-// refresh saves what may have changed beside the keyset: cargo's name, the registry's wish for challenges.
+// refresh saves what may have changed outside the keyset: cargo's name for the registry, and
+// whether it wants challenges.
 func (p *EnrolPlan) refresh() (*Enrolled, error) {
 	after := p.old.clone()
 	p.apply(&after)
@@ -285,9 +287,9 @@ func (p *EnrolPlan) outcome(k *SignedKeyset, e *Enrolment) *Enrolled {
 	}
 }
 
-// EnrolManually records that the user has pasted the key into the website of a registry without
-// key API. It replaces an earlier manual record, and refuses to hide a keyset, one that waits for the
-// registry's answer included.
+// EnrolManually records that the user has pasted the key into the website of a registry without key
+// API. It replaces an earlier manual record. Where there is a keyset, even one that still waits for
+// the registry's answer, it is an error.
 func (l *Lifecycle) EnrolManually(o EnrolOptions, subject string) (*Enrolment, error) {
 	if err := CheckIndex(l.Index); err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ import (
 	"github.com/cargo-regkey/regkey/keys"
 )
 
-// inviteBits of randomness stand in a code: guessing one is guessing a key.
+// inviteBits is how much randomness is in a code: guessing a code is as hard as guessing a key.
 const inviteBits = 128
 
 var inviteEncoding = base32.StdEncoding.WithPadding(base32.NoPadding)

@@ -76,10 +76,10 @@ func (l *Lifecycle) State() *State { return OpenState(l.Home, l.Index) }
 
 func (l *Lifecycle) now() time.Time { return l.Now().UTC().Truncate(time.Second) }
 
-// Settle sends signed bytes that an earlier run left behind, and makes their outcome this
-// machine's. If the registry refuses them, and does not show that they stood before another version
-// followed, the old state stands and they are dropped. It reports what became of them: nil and
-// false if there were none.
+// Settle sends the signed bytes that an earlier run left behind, and records the outcome on this
+// machine. If the registry refuses them, and does not show that it had accepted them before another
+// version followed, they are dropped and the old state stays. It returns the keyset if it was
+// accepted, and whether there was one to send.
 func (l *Lifecycle) Settle(ctx context.Context) (accepted *SignedKeyset, found bool, err error) {
 	p, err := l.State().pending()
 	if err != nil || p == nil {
@@ -120,9 +120,9 @@ func (l *Lifecycle) submit(ctx context.Context, p *pending) (*SignedKeyset, erro
 	return k, l.State().clearPending()
 }
 
-// refused looks whether the registry refuses k only because it has long taken it: the answer got
-// lost, and another machine has built on k since. Then it returns nil. Else it drops the signed
-// bytes and returns refusal. While that can't be found out, they stay.
+// refused finds out whether the registry refuses k only because it accepted k long ago: the answer
+// got lost, and another machine has built on k since. Then it returns nil. Otherwise it drops the
+// signed bytes and returns refusal. If it can't find out, the bytes stay.
 func (l *Lifecycle) refused(ctx context.Context, k *SignedKeyset, refusal error) error {
 	notes, _, err := l.Registry.Keysets(ctx, k.Account, k.Version)
 	var unseen Refusal
@@ -198,7 +198,7 @@ func (l *Lifecycle) change(ctx context.Context, next *Keyset, after Enrolment, s
 	if err != nil {
 		return nil, err
 	}
-	// What the registry would refuse is found here, before it has seen anything.
+	// What the registry would refuse is found here, before anything is sent.
 	if err := standing.Accept(signed); err != nil {
 		return nil, err
 	}
@@ -212,7 +212,7 @@ func (l *Lifecycle) change(ctx context.Context, next *Keyset, after Enrolment, s
 	return l.submit(ctx, p)
 }
 
-// enrolled is the enrolment and the pin, or why there is none.
+// enrolled is the enrolment and the pinned keyset, or an error that says why there is none.
 func (l *Lifecycle) enrolled() (*Enrolment, *SignedKeyset, error) {
 	e, err := LookupEnrolment(l.Home, l.Index)
 	if err != nil {
@@ -225,8 +225,8 @@ func (l *Lifecycle) enrolled() (*Enrolment, *SignedKeyset, error) {
 	return e, k, err
 }
 
-// manager names a key of this machine that may manage in k, the preferred one first. A record that
-// can't be read is in the way only where it might be the one.
+// manager names a key of this machine that may manage in k, the preferred one first. Records that
+// can't be read are an error only if no other key will do.
 func (l *Lifecycle) manager(k *SignedKeyset, preferred string, except ...keys.ID) (keys.Record, error) {
 	revoked, err := l.State().revoked()
 	if err != nil {

@@ -65,7 +65,7 @@ func (l *lines) end() error {
 	return nil
 }
 
-// parseTime takes the result of field, so that a missing line is said as such.
+// parseTime takes both results of field, so that a missing line is reported as missing.
 func parseTime(value string, err error) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err

@@ -1,5 +1,5 @@
-// Read keys: software keys that only read, beside a key in hardware whose every signature may take
-// a person.
+// Read keys: software keys that can only read, beside a hardware key that may need a person for
+// every signature.
 
 package enroll
 
@@ -16,7 +16,8 @@ import (
 	"github.com/cargo-regkey/regkey/keys"
 )
 
-// reader is the record of e's read key, if that still serves: it is in the store, and k lists it alive.
+// reader is the record of e's read key. It serves if it is in the store, and k lists it as a key
+// that can still read.
 func (l *Lifecycle) reader(e *Enrolment, k *SignedKeyset) (record keys.Record, serves bool, err error) {
 	if e == nil || k == nil || e.ReadKey == "" {
 		return keys.Record{}, false, nil
@@ -88,9 +89,9 @@ func (l *Lifecycle) dropReader(next *Keyset, after *Enrolment) error {
 func (e *Enrolment) signsHere(name string) bool { return e == nil || e.Key == "" || e.Key == name }
 
 // WantsReader reports whether a key that can only read should come in beside the key: that one will
-// sign here and may read, but each of its signatures may take a person, and no read key serves yet.
-// The caller then makes a software key and sets Read before [EnrolPlan.Run]; without it, the key
-// itself signs for reading too.
+// sign here and may read, but each of its signatures may need a person, and there is no read key
+// that works yet. The caller then makes a software key and sets Read before [EnrolPlan.Run];
+// without it, the key itself signs for reading too.
 func (p *EnrolPlan) WantsReader() (bool, error) {
 	can := p.can()
 	if entry, listed := p.entryNow(); listed {
@@ -104,9 +105,9 @@ func (p *EnrolPlan) WantsReader() (bool, error) {
 }
 
 // WantsReader reports whether the rotation should bring in a key that can only read: newKey will
-// sign here and each of its signatures may take a person, while no read key serves yet. The caller
-// then makes a software key and sets Read before [RotatePlan.Run]. A read key that serves is
-// carried on or dropped, as newKey needs, without being asked for.
+// sign here, each of its signatures may need a person, and there is no read key that works yet. The
+// caller then makes a software key and sets Read before [RotatePlan.Run]. A read key that works
+// already is kept or dropped without asking, depending on what newKey needs.
 func (p *RotatePlan) WantsReader(newKey keys.Record) (bool, error) {
 	if p.Done || !p.old.signsHere(p.Old) || !newKey.WantsReader() || !p.Entry.Can.Has(Read) {
 		return false, nil
@@ -128,8 +129,8 @@ func (p *RotatePlan) readers(ctx context.Context, next *Keyset, after *Enrolment
 	return nil, nil
 }
 
-// chooseReader finds out what becomes of the read key here: it goes on where the key that signs
-// from now on needs it, and ends along where nothing does.
+// chooseReader finds out what becomes of this machine's read key: it is kept if the key that signs
+// from now on needs it, and is revoked too if no key does.
 func (p *RevokePlan) chooseReader() error {
 	p.reads = p.old.ReadKey
 	if p.Name == "" || p.Name != p.old.Key && p.Name != p.reads || p.reads == "" {
@@ -152,8 +153,8 @@ func (p *RevokePlan) chooseReader() error {
 	return nil
 }
 
-// endReader revokes the read key that goes along, for the same reason. The key signs that itself,
-// so it needs nobody.
+// endReader revokes the read key that ends too, with the same reason. It signs its own revocation,
+// so no other key is needed.
 func (p *RevokePlan) endReader(ctx context.Context, outcome *Revoked) error {
 	if p.Reader == "" {
 		return nil
@@ -169,7 +170,7 @@ func (p *RevokePlan) endReader(ctx context.Context, outcome *Revoked) error {
 	return nil
 }
 
-// strangers are the keys of the account that can only read and that this machine does not have.
+// strangers are the account's keys that can only read and that this machine does not have.
 func (p *RevokePlan) strangers(revoked []keys.ID) []keys.ID {
 	var all []keys.ID
 	for _, e := range p.base.Keys {

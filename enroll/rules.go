@@ -49,7 +49,7 @@ func broken(code, format string, args ...any) error {
 	return &RuleError{code, fmt.Sprintf(format, args...)}
 }
 
-// A Bootstrap is what stands in for the managing key of a version before the first.
+// A Bootstrap says who vouches for version 1, which has no version before it with a managing key.
 type Bootstrap struct {
 	kind   bootstrapKind
 	invite keys.PublicKey
@@ -72,8 +72,8 @@ func ByInvite(public keys.PublicKey) Bootstrap { return Bootstrap{bootstrapInvit
 // regkey-registry does not.
 func ByVoucher() Bootstrap { return Bootstrap{kind: bootstrapVouched} }
 
-// ByWhoever is for a client that reads a chain which another began: how the registry was convinced
-// is not its to check, and one signature by an Ed25519 key outside of the keyset is left aside.
+// ByWhoever is for a client that reads a chain which another client began. It can't check how the
+// registry was convinced, so one signature by an Ed25519 key that is not in the keyset is ignored.
 func ByWhoever() Bootstrap { return Bootstrap{kind: bootstrapUnknown} }
 
 // Standing is what a registry or a client knows when it judges a new version.
@@ -96,9 +96,9 @@ type Standing struct {
 	// account's.
 	Vet func(keys.ID) error
 
-	// past says that the version was accepted some time ago, so that some of Revoked may have been
-	// revoked after it: it need not tell of them, and may list those that were trusted before. Its
-	// authority still can't come from one of them.
+	// past says that the version was accepted some time ago, so that keys in Revoked may have been
+	// revoked after it. Then it need not name them as revoked, and may list those that were trusted
+	// before; but none of them can have authorised it.
 	past bool
 }
 
@@ -255,12 +255,12 @@ func (s Standing) checkSignatures(next *SignedKeyset) error {
 	return nil
 }
 
-// noBootstrap says the same whether there is a code or not: which accounts have one is nobody's business.
+// noBootstrap is the same whether or not there is a code: nobody learns which accounts have one.
 const noBootstrap = "the first keyset of the account is not signed with its invite code: " +
 	"check the code and the account's name, or ask the operator for a new code"
 
-// vouching finds and checks the signature that gives the version its authority. It is zero where
-// the registry's word stands in for it.
+// vouching finds and checks the signature that gives the version its authority, and returns its
+// signer: zero where the registry itself vouches.
 func (s Standing) vouching(next *SignedKeyset, added map[keys.ID]bool) (keys.ID, error) {
 	if s.Previous != nil {
 		return s.managing(next, added)

@@ -184,8 +184,8 @@ func (s *State) revoked() ([]keys.ID, error) {
 	return ids, nil
 }
 
-// pending is a signed keyset on its way: these very bytes are sent again until the registry
-// has answered, so that an answer that got lost costs nothing, and no second touch or passphrase.
+// pending is a signed keyset that waits for an answer. These very bytes are sent again until the
+// registry has answered, so that a lost answer costs no second touch or passphrase.
 type pending struct {
 	Note string `toml:"note,multiline"`
 	// Attestations go along: chains of certificates in standard base64.
@@ -195,7 +195,7 @@ type pending struct {
 
 func (p *pending) keyset() (*SignedKeyset, error) { return ParseSignedKeyset([]byte(p.Note)) }
 
-// pending is nil if nothing is on its way.
+// pending is nil if nothing waits.
 func (s *State) pending() (*pending, error) {
 	p := &pending{}
 	err := s.readTOML("pending.toml", p)

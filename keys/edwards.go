@@ -15,7 +15,7 @@ import (
 // whoever opens a key, signs and exits is better off with it. What is signed here is verified by
 // crypto/ed25519 each time: see [Sign].
 
-// ed25519PublicOf is the public key that grows from a 32-byte seed (RFC 8032, section 5.1.5).
+// ed25519PublicOf is the public key of a 32-byte seed (RFC 8032, section 5.1.5).
 func ed25519PublicOf(seed []byte) ([]byte, error) {
 	s, _, err := ed25519Expand(seed)
 	if err != nil {
@@ -59,7 +59,7 @@ func hashToScalar(pieces ...[]byte) (*edwards25519.Scalar, error) {
 	return edwards25519.NewScalar().SetUniformBytes(h.Sum(nil))
 }
 
-// timesBase multiplies the base point as any other: ScalarBaseMult would build a table again.
+// timesBase multiplies the base point like any other point: ScalarBaseMult would build a table.
 func timesBase(s *edwards25519.Scalar) *edwards25519.Point {
 	return new(edwards25519.Point).ScalarMult(s, edwards25519.NewGeneratorPoint())
 }

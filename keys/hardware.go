@@ -27,11 +27,11 @@ const (
 	MaxCertificateSize = 4 << 10 // bytes, DER
 )
 
-// A Token says where the secret of a hardware key is. Nothing in it is secret. What a token does
-// not tell is empty: an older one its policies, one of another maker its firmware or its serial
-// number.
+// A Token says which PIV token holds the secret of a hardware key, and where in it. Nothing in it
+// is secret. What a token does not report is empty: an older token does not report its policies,
+// one of another maker not its firmware or serial number.
 type Token struct {
-	Serial   uint32 // 0: the token tells none
+	Serial   uint32 // 0: the token reports none
 	Slot     string // the PIV key reference: "9a", "9c", "9d", "9e" or "82" to "95"
 	Firmware string // "5.7.4"
 	PIN      string // "never", "once" or "always"; "match-once" or "match-always" where a fingerprint does too
@@ -55,7 +55,7 @@ func (t Token) equal(other Token) bool {
 		t.PIN == other.PIN && t.Touch == other.Touch && slices.EqualFunc(t.Attestation, other.Attestation, bytes.Equal)
 }
 
-// check refuses what no token is like. Attestations are not verified.
+// check refuses what no token can be. Attestations are not verified.
 func (t Token) check() error {
 	switch {
 	case !slices.Contains(slots(), t.Slot):
@@ -94,16 +94,16 @@ func isFirmware(text string) bool {
 	})
 }
 
-// WantsReader reports whether a signature by the key may take a person (a PIN, a touch) or a token
-// that is not plugged in. Reading from a registry should then be another key's part.
+// WantsReader reports whether a signature by the key may need a person (for a PIN or a touch) or a
+// token that is not plugged in. Another key should then sign for reading from a registry.
 func (r Record) WantsReader() bool {
 	return r.Protection == Hardware && (r.Token == nil || r.Token.PIN != "never" || r.Token.Touch != "never")
 }
 
-// CreateHardware stores the record of a hardware key: its name, public key, time and token. Whole
-// seconds of the time are kept. The record is all that this machine has of the key, and its only
-// file; if it is lost, the key must be found on its token again. If anything of that name is there
-// it changes nothing, and the error wraps [fs.ErrExist].
+// CreateHardware stores the record of a hardware key: its name, public key, time (in whole seconds)
+// and token. The record is all that this machine has of the key, and its only file; if it is lost,
+// the key must be found on its token again. If anything of that name is there it changes nothing,
+// and the error wraps [fs.ErrExist].
 func (s *Store) CreateHardware(r Record) (Record, error) {
 	r.Created, r.Protection = wholeSeconds(r.Created), Hardware
 	if r.Token != nil {

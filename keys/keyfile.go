@@ -38,8 +38,8 @@ func OpenKeyFile(ctx context.Context, path string, ask PassphraseFunc) (*Softwar
 
 // PassphraseFromFile is the content of the file path without the one line break that may end it. An
 // empty passphrase and a file of more than 4 KiB are errors. The file's mode is not judged, unlike
-// a key's: container platforms mount such files readable by everyone inside. It may be a pipe, and
-// is given up when ctx ends.
+// a key's: container platforms mount such files readable by everyone inside. The file may be a
+// pipe; waiting for it ends when ctx ends.
 func PassphraseFromFile(ctx context.Context, path string) (Secret, error) {
 	text, err := readLimited(ctx, path, maxPassphraseSize, nil)
 	if err != nil {
@@ -57,8 +57,8 @@ func readKeyFile(ctx context.Context, path string) (Secret, error) {
 	return NewSecret(data), err
 }
 
-// readLimited reads a whole file that check, if there is one, finds no fault with. What waits for
-// ever, as opening a pipe does until somebody writes to it, is left behind when ctx ends.
+// readLimited reads a whole file, after check, if not nil, has found no fault with it. It returns
+// when ctx ends, even while opening a pipe waits for somebody to write to it.
 func readLimited(ctx context.Context, path string, limit int64, check func(fs.FileInfo) error) ([]byte, error) {
 	type result struct {
 		data []byte
@@ -114,7 +114,7 @@ func checkPrivate(info fs.FileInfo) error {
 	return fmt.Errorf("its mode is %04o, so that others may read or write it: chmod 600 makes it yours alone", info.Mode().Perm())
 }
 
-// reason takes the path, which the caller names, out of a file error.
+// reason is a file error without its path, which the caller names.
 func reason(err error) error {
 	if pathError := (*fs.PathError)(nil); errors.As(err, &pathError) {
 		return pathError.Err

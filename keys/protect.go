@@ -1,4 +1,4 @@
-// Protection of a key at rest: what stands in a key file, and age's passphrase encryption.
+// Protection of a key at rest: what a key file contains, and age's passphrase encryption.
 
 package keys
 
@@ -20,15 +20,15 @@ var (
 	ErrWrongPassphrase = errors.New("wrong passphrase")
 )
 
-// A PassphraseFunc gets the passphrase of the key that about describes, from a person or a file.
+// A PassphraseFunc obtains the passphrase of the key that about describes, from a person or a file.
 // A zero Secret counts as "none" and leads to [ErrNoPassphrase].
 type PassphraseFunc func(ctx context.Context, about Record) (Secret, error)
 
 // The binary logarithm of scrypt's cost N. Variables for tests only.
 var (
-	// workFactor is used when a key is written. 18 takes 256 MiB for 1.0 to 1.2 s on one core of
-	// a small server, about what a person who has just typed a passphrase will wait, and is
-	// what the age command chooses.
+	// workFactor is used when a key is written. 18 takes 256 MiB for 1.0 to 1.2 s on one core of a
+	// small server, about as long as a person who has just typed a passphrase will wait. The age
+	// command uses the same.
 	workFactor = 18
 	// maxWorkFactor is the most that a key file may ask for: 20 takes 1 GiB and 4 to 5 s. Neither
 	// regkey nor the age command writes a file that asks for more, which could exhaust the machine.
@@ -80,7 +80,7 @@ func openKey(ctx context.Context, data Secret, ask PassphraseFunc, about Record)
 	if passphrase.IsZero() {
 		return nil, ErrNoPassphrase
 	}
-	// Once begun, scrypt does not stop: who gave up at the prompt need not wait for it.
+	// scrypt can't be interrupted: whoever gave up at the prompt need not wait for it.
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-// Records: what is known, and may be known, of a stored key without opening it.
+// Records: the public facts of a stored key, known without opening it.
 
 package keys
 
@@ -23,11 +23,11 @@ const (
 	Passphrase Protection = "passphrase"
 )
 
-// A Record is what a store tells of a key without opening it.
+// A Record is what a store knows of a key without opening it.
 type Record struct {
 	Name string
-	// Public is the zero value only for a passphrase key whose record file was lost: the key
-	// file does not tell it. [Store.Unlock] brings it back.
+	// Public is the zero value only for a passphrase key whose record file was lost, as the
+	// encrypted key file does not show it. [Store.Unlock] restores it.
 	Public     PublicKey
 	Created    time.Time // UTC, whole seconds
 	Protection Protection

@@ -1,4 +1,4 @@
-// Signers, and the signer whose key lies in this process's memory.
+// Signers, and the one whose key is in this process's memory.
 
 package keys
 
@@ -74,7 +74,7 @@ func Generate(a Algorithm) (*SoftwareKey, error) {
 	return nil, fmt.Errorf("generating key: no algorithm %v", a)
 }
 
-// NewEd25519Key is the key that grows from a 32-byte seed (RFC 8032, section 5.1.5).
+// NewEd25519Key is the key derived from a 32-byte seed (RFC 8032, section 5.1.5).
 func NewEd25519Key(seed Secret) (*SoftwareKey, error) {
 	if len(seed.Reveal()) != ed25519.SeedSize {
 		return nil, fmt.Errorf("making ed25519 key: the seed has %d bytes instead of %d", len(seed.Reveal()), ed25519.SeedSize)

@@ -25,14 +25,14 @@ const (
 	plainExt     = ".key"  // PASERK text
 )
 
-// lockLimit is how long a change waits for another one of the same store: that takes a second of
-// scrypt at most.
+// lockLimit is how long a change waits for another one of the same store, which takes about a
+// second of scrypt.
 const lockLimit = 10 * time.Second
 
 // A Store keeps keys in a folder: for the key NAME the secret in NAME.age (passphrase) or NAME.key
 // (unprotected), and beside it NAME.toml with the public facts. The secret file is written first
-// and removed first, so it alone decides whether there is a key: a lost record is made again from
-// it. Of a hardware key there is only NAME.toml. All files have the mode 0600, the folder 0700. Any
+// and removed first, so it alone decides whether there is a key, and a lost record is made again
+// from it. A hardware key has only NAME.toml. All files have the mode 0600, the folder 0700. Any
 // number of stores, in any number of processes, may use one folder at a time.
 type Store struct{ dir string }
 
@@ -40,10 +40,9 @@ type Store struct{ dir string }
 // then the store is empty.
 func OpenStore(dir string) *Store { return &Store{dir} }
 
-// Create stores key under name, encrypted if passphrase is not zero, with the time created, of
-// which whole seconds are kept. If anything of that name is there, even a file without its other
-// half, it changes nothing, and the error wraps [fs.ErrExist]. After any error there is no such
-// key.
+// Create stores key under name, encrypted if passphrase is not zero, with the time created, in
+// whole seconds. If anything of that name is there, even a file without its other half, it changes
+// nothing, and the error wraps [fs.ErrExist]. After any error there is no such key.
 func (s *Store) Create(name string, key *SoftwareKey, passphrase Secret, created time.Time) (Record, error) {
 	record := Record{Name: name, Public: key.Public(), Created: wholeSeconds(created), Protection: Unprotected}
 	if !passphrase.IsZero() {
@@ -85,9 +84,9 @@ func (s *Store) create(record Record, key *SoftwareKey, passphrase Secret) error
 	return nil
 }
 
-// Remove deletes the key for good; of a hardware key, its record: the token is left as it is. It
-// opens nothing, so it needs no passphrase. If there is no such key the error wraps
-// [fs.ErrNotExist]. After another error part of it may be left: Remove again.
+// Remove deletes the key for good; for a hardware key it deletes the record, and leaves the token
+// as it is. It needs no passphrase. If there is no such key the error wraps [fs.ErrNotExist]. After
+// any other error part of the key may be left: call Remove again.
 func (s *Store) Remove(name string) error {
 	if err := s.remove(name); err != nil {
 		return fmt.Errorf("removing key %q: %w", name, err)
@@ -160,8 +159,8 @@ func (s *Store) Find(id ID) (Record, error) {
 	return Record{}, errors.Join(fmt.Errorf("finding key %v: %w", id, fs.ErrNotExist), err)
 }
 
-// Path is where the secret of the key lies, or would lie if it were stored unprotected. A hardware
-// key has no such file.
+// Path is the file that holds the key's secret, or would hold it if it were stored unprotected. A
+// hardware key has no such file.
 func (s *Store) Path(name string) string {
 	if path := s.file(name, protectedExt); exists(path) {
 		return path

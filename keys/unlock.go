@@ -14,7 +14,7 @@ import (
 
 // Lookup is the record of one key. It reads one small file and never the folder. If there is no
 // such key the error wraps [fs.ErrNotExist]. Where the record file was lost, the answer comes from
-// the secret file, as far as that tells: see [Record].
+// the secret file, as far as possible: see [Record].
 func (s *Store) Lookup(name string) (Record, error) {
 	record, _, err := s.lookup(name)
 	if err != nil {
@@ -23,7 +23,7 @@ func (s *Store) Lookup(name string) (Record, error) {
 	return record, nil
 }
 
-// lookup also says whether the record came from the secret file because its own is lost.
+// lookup is [Store.Lookup], and reports whether the record file was lost.
 func (s *Store) lookup(name string) (record Record, lost bool, err error) {
 	if err := CheckName(name); err != nil {
 		return Record{}, false, err
@@ -44,7 +44,8 @@ func (s *Store) lookup(name string) (record Record, lost bool, err error) {
 	return record, false, nil
 }
 
-// recordFromSecret tells what the secret file alone tells; it was created when it was last written.
+// recordFromSecret is as much of a record as the secret file alone gives; its time is when the file
+// was last written.
 func (s *Store) recordFromSecret(name string) (Record, error) {
 	record := Record{Name: name, Protection: Unprotected}
 	if exists(s.file(name, protectedExt)) {
@@ -71,7 +72,7 @@ func (s *Store) recordFromSecret(name string) (Record, error) {
 	return record, nil
 }
 
-// Unlock opens the key. For a passphrase key it calls ask once; a nil ask is one that has no
+// Unlock opens the key. For a passphrase key it calls ask once; a nil ask counts as one that has no
 // passphrase. It refuses a secret that does not belong to the record, so the key returned is the
 // one that [Store.Lookup] promised. Where the record file was lost, it is written again if that can
 // be done. Errors wrap [fs.ErrNotExist] for a missing key, [ErrHardware] for one whose secret is

@@ -1,4 +1,4 @@
-// Doing early, and beside other work, what the first signature would otherwise wait for.
+// Warming up: doing early, in the background, what the first signature would otherwise wait for.
 
 package keys
 
@@ -11,8 +11,8 @@ import (
 // Warm starts, in the background, the making of the tables that the standard library makes once in
 // a process, at the first use of an algorithm: those with which each signature of [Sign] is
 // verified (Ed25519, 0.4 ms), and for P-384 signed too. A program that makes one signature and
-// exits calls it first and reads its files meanwhile. Whoever needs a table that is still being
-// made waits for it as before.
+// exits calls it first, and reads its files meanwhile. Code that needs a table which is still being
+// made waits for it, as it would without Warm.
 func Warm(a Algorithm) {
 	switch a {
 	case Ed25519:

@@ -1,4 +1,4 @@
-// Grants: an accepted token, to be held against the request and against time.
+// Grants: an accepted token, to be compared with the request and checked again at commit.
 
 package token
 
@@ -9,8 +9,8 @@ import (
 	"github.com/cargo-regkey/regkey/keys"
 )
 
-// A Grant says that the bearer of a token may do what its claims say. A registry holds the
-// request against it with [Grant.Authorize] before it acts.
+// A Grant says that the bearer of a token may do what its claims say. A registry compares it with
+// the request, by [Grant.Authorize], before it acts.
 type Grant struct {
 	Account   string
 	KeyID     keys.ID
@@ -23,9 +23,9 @@ type Grant struct {
 }
 
 // Authorize compares crate, version and checksum with the claims, byte for byte. They are those of
-// the request as the registry has found them itself: from the path, from the crate file, by hashing
-// that file; "" for what the operation does not have, and for all three of a read. A refusal is an
-// [*Error]. There is no secret in this, so it need not take constant time.
+// the request, as the registry has determined them itself: from the path, from the crate file, by
+// hashing that file; "" for what the operation does not have, and for all three of a read. A
+// refusal is an [*Error]. Nothing here is secret, so this need not take constant time.
 func (g *Grant) Authorize(name, version, checksum string) error {
 	c := g.token.claims
 	switch {

@@ -11,7 +11,7 @@ import (
 	"github.com/cargo-regkey/regkey/keys"
 )
 
-// lookup asks for the key and refuses an answer that could not be judged by.
+// lookup asks for the key and refuses an incomplete answer.
 func (v *Verifier) lookup(ctx context.Context, id keys.ID) (Key, error) {
 	key, err := v.Keys.LookupKey(ctx, id)
 	if errors.Is(err, ErrUnknownKey) {
@@ -47,7 +47,7 @@ func (k Key) judge(t *Token, now time.Time) error {
 		"or have one that manages account %q allow it", t.id, op.verb(), k.Account)
 }
 
-// verb is the operation as it stands behind "may not".
+// verb is the operation as a message says it after "may not".
 func (op Operation) verb() string {
 	if op == Owners {
 		return "see or change the owners of"

@@ -9,17 +9,18 @@ import (
 	"time"
 )
 
-// MemorySpent is a [Spent] for a registry that runs as one process and for tests. It forgets with
-// the process: a registry that can restart within the window needs a database instead, or does not
-// answer mutations for that long. The zero value is ready and remembers up to a million tokens
-// (about 100 MB); when they are all still of use, Spend fails rather than forget one.
+// MemorySpent is a [Spent] for a registry that runs as one process and for tests. It forgets
+// everything when the process ends: a registry that can restart within the window needs a database
+// instead, or must refuse mutations for that long after a start. The zero value is ready and
+// remembers up to a million tokens (about 100 MB); when they are all still of use, Spend fails
+// rather than forget one.
 type MemorySpent struct {
 	Limit int              // 0 = 1,000,000
 	Now   func() time.Time // nil = time.Now
 
 	mutex sync.Mutex
 	until map[[32]byte]time.Time
-	sweep int // forget what is over when so many are held
+	sweep int // when as many are held, what has expired is forgotten
 }
 
 var errSpentFull = errors.New("no room to remember another token")
@@ -45,8 +46,8 @@ func (m *MemorySpent) Spend(_ context.Context, replayKey [32]byte, until time.Ti
 	return true, nil
 }
 
-// forget drops what is over. The next sweep is due at twice what is left, which makes the cost of a
-// token constant on average.
+// forget drops what has expired. The next sweep is due at twice what is left, which makes the cost
+// of a token constant on average.
 func (m *MemorySpent) forget() {
 	now := time.Now
 	if m.Now != nil {

@@ -26,10 +26,10 @@ type Token struct {
 	id        keys.ID
 }
 
-// Parse reads the text of a token and holds it to everything that the package comment says of
-// its form. It checks no signature, no time and no registry. The error is an [*Error] with
-// [CodeMissing], [CodeAlgorithm] or [CodeMalformed], and repeats no more of the text than names
-// and times out of a payload or footer that was one.
+// Parse reads the text of a token and checks all that the package comment says of its form. It
+// checks no signature, no time and no registry. The error is an [*Error] with [CodeMissing],
+// [CodeAlgorithm] or [CodeMalformed], and repeats no more of the text than names and times out of a
+// payload or footer that was one.
 func Parse(text string) (*Token, error) {
 	if text == "" {
 		return nil, refuse(CodeMissing, "this request needs a signed token and has no Authorization header: "+
@@ -95,8 +95,8 @@ func (t *Token) decode(text string) error {
 	return err
 }
 
-// decodeBase64 accepts one text for each sequence of bytes. The decoder of encoding/base64 skips line
-// breaks even when strict, and no token has any.
+// decodeBase64 accepts one text for each sequence of bytes. The decoder of encoding/base64 skips
+// line breaks even when strict, so they are refused here.
 func decodeBase64(text string) ([]byte, error) {
 	if strings.ContainsAny(text, "\r\n") {
 		return nil, errors.New("it has a line break")

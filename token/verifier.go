@@ -44,11 +44,10 @@ type KeySource interface {
 
 // Spent remembers which mutation tokens were used.
 type Spent interface {
-	// Spend records replayKey and reports whether this is the first time. Of any number of
-	// calls with one key, at once or one after the other, from any process of the registry,
-	// exactly one gets true. The record is durable when Spend returns, and is kept until
-	// the given time at least, which a signer with a wrong clock can put years ahead.
-	// After an error the request is refused.
+	// Spend records replayKey and reports whether this is the first time. Of any number of calls
+	// with one key, simultaneous or not, from any process of the registry, exactly one gets true.
+	// The record is durable when Spend returns, and is kept until the given time at least, which a
+	// signer with a wrong clock can put years ahead. After an error the request is refused.
 	Spend(ctx context.Context, replayKey [32]byte, until time.Time) (first bool, err error)
 }
 
@@ -77,14 +76,14 @@ type Verifier struct {
 }
 
 // Authenticate judges the value of a request's Authorization header ("" if there is none) for the
-// operation that the request's method and path stand for. It needs no body, and should be called as
-// soon as the headers are there, at arrived: a token is spent before a body is received, and an
-// upload may take longer than the window. A refusal is an [*Error]; any other error is a failure of
-// Keys, Spent or Challenges, which it wraps, or a Verifier without its fields.
+// operation that the request's method and path mean. It needs no body, and should be called as soon
+// as the headers are there, at arrived: a token is spent before a body is received, and an upload
+// may take longer than the window. A refusal is an [*Error]; any other error is a failure of Keys,
+// Spent or Challenges, which it wraps, or a Verifier without its fields.
 //
-// The order of the rules: form; format; key known, not revoked, not past its end, allowed to do
-// this on this crate; signature; registry; not too old; then a mutation token is spent, and is so
-// whatever follows; not signed in the future; subject; v; operation; challenge. A mutation token
+// The rules, in their order: form; format; key known, not revoked, not past its end, allowed to do
+// this on this crate; signature; registry; not too old; then a mutation token is spent, and stays
+// so whatever follows; not signed in the future; subject; v; operation; challenge. A mutation token
 // presented for a read is refused, and spent.
 func (v *Verifier) Authenticate(ctx context.Context, authorization string, op Operation, arrived time.Time) (*Grant, error) {
 	if v.Index == "" || v.Keys == nil || v.Spent == nil {
@@ -130,7 +129,8 @@ func (v *Verifier) judge(ctx context.Context, g *Grant, op Operation, arrived ti
 	if err := v.spend(ctx, g); err != nil {
 		return err
 	}
-	// Only now: a token refused as too early could otherwise be used by whoever has seen it, later.
+	// Only after spending: otherwise whoever has seen a token that was refused as too early could
+	// use it later.
 	if err := v.checkNotAhead(g.Claims.IssuedAt, arrived); err != nil {
 		return err
 	}
@@ -178,8 +178,8 @@ func (v *Verifier) checkNotAhead(issued, arrived time.Time) error {
 	return nil
 }
 
-// spend uses a mutation token up. It is remembered until no request with it could pass checkAge,
-// and Skew longer, for requests that waited between their arrival and here.
+// spend uses up a mutation token. It is remembered until no request with it could pass checkAge,
+// and for Skew longer, for requests that waited after their arrival.
 func (v *Verifier) spend(ctx context.Context, g *Grant) error {
 	if !g.Claims.Operation.IsMutation() {
 		return nil

@@ -21,8 +21,8 @@ type Environment struct {
 	Environ  []string // "NAME=value"; of a name given twice, the first counts
 }
 
-// CurrentEnvironment is the environment of this process. The working folder is the physical one,
-// as in cargo: what lies above a symbolic link that led here plays no part.
+// CurrentEnvironment is the environment of this process. As in cargo, the working folder is the
+// physical one: the folders above a symbolic link that led here do not matter.
 func CurrentEnvironment() (Environment, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -67,10 +67,9 @@ func (e Environment) CargoHome() (string, error) {
 	return filepath.Join(e.Dir, home), nil
 }
 
-// A Config is cargo's configuration as it stands in one working folder, read once. What belongs to
-// the user ($CARGO_HOME and the environment) and what a project brought along are kept apart,
-// because a checkout may come from anybody. Options of cargo's command line (--config) are unknown
-// to it.
+// A Config is cargo's configuration for one working folder, read once. What belongs to the user
+// ($CARGO_HOME and the environment) and what a project brought along are kept apart, because a
+// checkout may come from anybody. It does not know options of cargo's command line (--config).
 type Config struct {
 	env      Environment
 	home     string
@@ -83,7 +82,7 @@ type Config struct {
 
 type passedOver struct {
 	path, instead string
-	file          *configFile // nil if it can't be read, which is no concern of cargo's
+	file          *configFile // nil if it can't be read, which cargo does not mind
 }
 
 // OpenConfig reads the files that cargo 1.95 would read in env.Dir: .cargo/config.toml there and in

@@ -43,8 +43,8 @@ func (c *Config) Providers(index string) ([]Provider, error) {
 	return c.globalProviders()
 }
 
-// nameInUse is the name under which cargo looks for a registry's credentials. It goes by the index
-// URL alone, and asks the files only if the environment knows no name.
+// nameInUse is the name under which cargo looks for a registry's credentials. It follows from the
+// index URL alone, and from the files only if the environment knows no name.
 func (c *Config) nameInUse(index string) (string, error) {
 	var names []string
 	for name, known := range c.environmentIndexes() {

@@ -95,8 +95,8 @@ func lookup(tree map[string]any, keys ...string) any {
 	return value
 }
 
-// joined writes a path of keys as one, such that different paths differ: U+0000 can't be in a key
-// except by an escape, which no setting of cargo's has.
+// joined writes a path of keys as one string, so that different paths give different strings: only
+// an escape can put U+0000 into a key, and no setting of cargo's has one.
 func joined(keys []string) string { return strings.Join(keys, "\x00") }
 
 // keyText writes a path of keys as TOML does.

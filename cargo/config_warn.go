@@ -17,10 +17,10 @@ type Warning struct {
 
 func (w Warning) String() string { return w.Where + ": " + w.What }
 
-// Warnings lists what stands beside or against `credential-provider = [provider…]` under
-// [registries.name] in $CARGO_HOME, for the registry with this index URL: secrets left over, and
-// settings by which cargo, run in this folder, would go elsewhere, start something else, or stop.
-// It may be asked before that line is written. An empty list is no promise about other folders.
+// Warnings lists what works against `credential-provider = [provider…]` under [registries.name] in
+// $CARGO_HOME, for the registry with this index URL: secrets left over, and settings by which
+// cargo, run in this folder, would go elsewhere, start something else, or stop. It may be called
+// before that line is written. An empty list promises nothing about other folders.
 func (c *Config) Warnings(name, index string, provider []string) []Warning {
 	w := warner{config: c, name: name, index: index, provider: provider}
 	w.passedOver()

@@ -14,7 +14,7 @@ import (
 // A NotEditableError refuses to edit a file by program, and says what to do by hand. Nothing was changed.
 type NotEditableError struct {
 	File   string // empty if the text came from no file
-	Line   int    // what stands in the way; 0 if it is no one line
+	Line   int    // of what is in the way; 0 if it is not one line
 	Reason string
 	Lines  string // the exact lines that the file should hold, ending in a line break
 }
@@ -23,7 +23,7 @@ func (e *NotEditableError) Error() string {
 	return "editing cargo's configuration: " + place(e.File, e.Line) + e.Reason
 }
 
-// An IndexConflictError says that a registry's name already stands for another index.
+// An IndexConflictError says that a registry's name already has another index.
 type IndexConflictError struct {
 	File       string // empty if the text came from no file
 	Line       int
@@ -51,8 +51,9 @@ func place(file string, line int) string {
 // table, else in a new table at the end of the file, where index, unless empty, is set too. It
 // changes one stretch of bytes and proves by decoding both texts that no other setting changed;
 // where that can't be done (inline tables, dotted keys), the error is a [*NotEditableError].
-// Content that is not TOML is a [*SyntaxError]; a name that stands for another index is an
-// [*IndexConflictError]. What is set already stays as it is written, and changed is false.
+// Content that is not TOML is a [*SyntaxError]; a name that has another index is an
+// [*IndexConflictError]. If the setting is there already, content is returned as it is, and changed
+// is false.
 func SetProvider(content []byte, name, index string, provider []string) (edited []byte, changed bool, err error) {
 	s := setting{name: name, index: index, provider: provider}
 	if err := s.check(); err != nil {

@@ -38,11 +38,11 @@ func (e *NameConflictError) Error() string {
 		e.Where, e.Index, e.Existing, e.Name)
 }
 
-// PlanProvider works out how the user's own configuration comes to hold what [SetProvider] sets.
-// The file is the one that cargo reads: $CARGO_HOME/config if it is there, else config.toml. The
-// errors are those of SetProvider, with the file named, and a [*NameConflictError]. A file that it
-// includes counts: if that leads the name elsewhere, or sets the provider as a string, which cargo
-// merges with no list, it is an error too.
+// PlanProvider works out the edit of the user's own configuration that sets what [SetProvider]
+// sets. The file is the one that cargo reads: $CARGO_HOME/config if it is there, else config.toml.
+// The errors are those of SetProvider, with the file named, and a [*NameConflictError]. A file that
+// it includes counts: if that leads the name elsewhere, or sets the provider as a string, which
+// cargo merges with no list, it is an error too.
 func (c *Config) PlanProvider(name, index string, provider []string) (*Edit, error) {
 	e := &Edit{File: c.homeFile, mode: 0o644}
 	if e.File == "" {
@@ -118,7 +118,7 @@ func (e *Edit) open() error {
 	return err
 }
 
-// named puts the file's name into the typed errors of SetProvider.
+// named adds the file's name to the typed errors of SetProvider.
 func (e *Edit) named(err error) error {
 	var refused *NotEditableError
 	var conflict *IndexConflictError

@@ -49,8 +49,8 @@ type ProviderRequest struct {
 }
 
 // A ProviderHandler answers requests. It is given only kinds and operations that the protocol
-// names, with every field that they must have. The errors that [ServeProvider] knows how to tell
-// cargo are [ErrURLNotSupported], [ErrNotFound], [ErrOperationNotSupported] and [*ProviderError]; the
+// names, with every field that they must have. The errors that [ServeProvider] translates for cargo
+// are [ErrURLNotSupported], [ErrNotFound], [ErrOperationNotSupported] and [*ProviderError]; the
 // text of any other error is shown to cargo's user as it is.
 type ProviderHandler interface {
 	// Get makes a token for r.Operation.

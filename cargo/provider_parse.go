@@ -44,8 +44,8 @@ func ParseProviderRequest(line []byte) (ProviderRequest, error) {
 	return r, nil
 }
 
-// requestParser reads token by token: what reflection would cost once in every process (0.1 ms) is
-// a good part of this program's time.
+// requestParser reads token by token: reflection would cost every process 0.1 ms, which is a good
+// part of its time.
 type requestParser struct{ decoder *jsontext.Decoder }
 
 func (p requestParser) request(r *ProviderRequest) error {
@@ -218,7 +218,8 @@ func (p requestParser) version() error {
 	return nil
 }
 
-// syntax tells a JSON error by its place alone: the decoder's own words can repeat the input.
+// syntax describes a JSON error by its position alone: the decoder's own message can repeat the
+// input.
 func (p requestParser) syntax(err error) error {
 	if err == nil {
 		return nil

@@ -24,7 +24,7 @@ const providerHello = `{"v":[1]}` + "\n"
 // always marked as not to be used again, and no token as good for other operations: cargo would
 // send it with them.
 //
-// The error is that of reading or writing; no answer could be given then.
+// An error is one of reading or writing; then no answer could be given.
 func ServeProvider(ctx context.Context, in io.Reader, out io.Writer, handler ProviderHandler) error {
 	if _, err := io.WriteString(out, providerHello); err != nil {
 		return fmt.Errorf("greeting cargo: %w", err)
@@ -108,7 +108,7 @@ func appendToken(b []byte, operation string, token ProviderToken) []byte {
 	return append(b, `,"operation_independent":false}}`...)
 }
 
-// appendFailure writes the answer that stands for err.
+// appendFailure writes the answer for err.
 func appendFailure(b []byte, err error) []byte {
 	for _, plain := range []error{ErrURLNotSupported, ErrNotFound, ErrOperationNotSupported} {
 		if errors.Is(err, plain) {
@@ -133,8 +133,8 @@ func appendFailure(b []byte, err error) []byte {
 	return append(b, `]}}`...)
 }
 
-// appendText writes a JSON string. Bytes that are no UTF-8 become U+FFFD, so that the line
-// stays readable whatever it tells.
+// appendText writes a JSON string. Bytes that are not UTF-8 become U+FFFD, so that the line is
+// always valid JSON.
 func appendText(b []byte, text string) []byte {
 	b, _ = jsontext.AppendQuote(b, text)
 	return b

@@ -1,6 +1,6 @@
 // Package argorder lets people type flags anywhere. The parser behind urfave/cli stops at the first
-// argument that is no flag, and takes every flag after it for an argument too, without a word:
-// "revoke k1 --yes" would mean "do not say yes".
+// argument that is not a flag, and silently takes every flag after it for an argument: "revoke k1
+// --yes" would mean "do not say yes".
 package argorder
 
 import (

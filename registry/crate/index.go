@@ -26,7 +26,7 @@ const (
 	Build  Kind = "build"
 )
 
-// A Dependency is one dependency as the index tells it (The Cargo Book, "Index Format").
+// A Dependency is one dependency as the index has it (The Cargo Book, "Index Format").
 type Dependency struct {
 	Name            string   // the name in the dependent's Cargo.toml
 	Requirement     string   // in the form that cargo prints: "^1.2", ">=1, <2"
@@ -39,7 +39,7 @@ type Dependency struct {
 	Package         string // "" unless renamed, else the name in its registry
 }
 
-// An Entry is one version of a crate as the index tells it. The index keeps features of one kind;
+// An Entry is one version of a crate as the index has it. The index keeps features of one kind;
 // [Entry.Line] sorts them into "features" and "features2".
 type Entry struct {
 	Name         string
@@ -127,7 +127,7 @@ func (e *Entry) Line() ([]byte, error) {
 	return line, nil
 }
 
-// usesNewSyntax tells whether a feature needs cargo 1.60.
+// usesNewSyntax reports whether a feature needs cargo 1.60.
 func usesNewSyntax(values []string) bool {
 	for _, v := range values {
 		if strings.HasPrefix(v, "dep:") || strings.Contains(v, "?/") {

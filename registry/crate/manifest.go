@@ -1,4 +1,4 @@
-// The Cargo.toml inside a crate, as cargo normalizes it: what the index line is made of.
+// The Cargo.toml inside a crate, as cargo normalizes it: the source of the index line.
 
 package crate
 
@@ -31,8 +31,8 @@ type Manifest struct {
 }
 
 const (
-	// maxDependencies bounds what one line of the index tells; every user of the crate fetches
-	// it. crates.io allows 500.
+	// maxDependencies bounds one line of the index, which every user of the crate fetches.
+	// crates.io allows 500.
 	maxDependencies = 1000
 	// maxFeatures leaves room for generated bindings with a feature for each of 1,000 and more types.
 	maxFeatures = 5000
@@ -42,8 +42,8 @@ const (
 	maxMarks = 25_000
 )
 
-// oldSpellings are what cargo reads as the hyphenated or newer name, but never writes. Were one
-// passed over, the index would tell less than cargo later reads in the crate.
+// oldSpellings are what cargo reads as the hyphenated or newer name, but never writes. If one were
+// ignored, the index would say less than cargo later reads in the crate.
 var oldSpellings = []string{"project", "dev_dependencies", "build_dependencies"}
 
 // ParseManifest reads the Cargo.toml inside a crate. It demands what cargo's own packaging
@@ -91,7 +91,7 @@ func marks(text []byte) int {
 	return n
 }
 
-// position tells where the TOML is wrong, without repeating its text.
+// position says where the TOML is wrong, without repeating its text.
 func position(err error) string {
 	var decode *toml.DecodeError
 	if !errors.As(err, &decode) {

@@ -139,7 +139,7 @@ func readLength(body io.Reader, part string) (int64, error) {
 	return int64(binary.LittleEndian.Uint32(raw[:])), nil
 }
 
-// readError tells a body that ends early, or that the server cut at its own limit, from a
+// readError distinguishes a body that ends early, or that the server cut at its own limit, from a
 // connection that broke.
 func readError(err error, part string) error {
 	var tooLarge *http.MaxBytesError

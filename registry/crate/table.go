@@ -20,7 +20,8 @@ func (t *table) has(key string) bool {
 	return ok
 }
 
-// keys returns the keys in order, so that of several errors always the same is told.
+// keys returns the keys in order, so that of several errors it is always the same one that is
+// reported.
 func (t *table) keys() []string { return slices.Sorted(maps.Keys(t.values)) }
 
 // table returns the table at key, empty if there is none. A wrong type is an error of t.

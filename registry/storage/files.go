@@ -13,7 +13,7 @@ import (
 	"github.com/cargo-regkey/regkey/internal/atomicfile"
 )
 
-// crateFile is where the crate file with that SHA-256 lies. Files are found by content and not by
+// crateFile is the path of the crate file with that SHA-256. Files are found by content and not by
 // name, so two uploads at once of one version can't replace each other's file. The checksum must be
 // 64 lower-case hex digits.
 func (db *DB) crateFile(checksum string) (string, error) {

@@ -30,7 +30,7 @@ import (
 // ErrNotFound is wrapped by every error that says that a row is not there.
 var ErrNotFound = errors.New("not found")
 
-// ErrExists is wrapped by every error that says that a row stands already.
+// ErrExists is wrapped by every error that says that a row exists already.
 var ErrExists = errors.New("exists already")
 
 //go:embed migrations/*.sql
@@ -185,7 +185,7 @@ func (db *DB) view(ctx context.Context, do func(tx *Tx) error) error {
 	return do(&Tx{queries{on}})
 }
 
-// exec runs a statement and tells how many rows it changed.
+// exec runs a statement and returns how many rows it changed.
 func (q queries) exec(ctx context.Context, statement string, args ...any) (int64, error) {
 	result, err := q.on.ExecContext(ctx, statement, args...)
 	if err != nil {

@@ -26,7 +26,7 @@ type Error struct {
 func (e *Error) Error() string { return e.Detail }
 
 // Refusal is how to answer err: an [*Error] in it as it is; a [*token.Error] with 401 if there was
-// no token and 403 else; everything else, which is nobody's business, as 500.
+// no token and 403 else; everything else with 500, which reveals nothing.
 //
 // Cargo 1.95 asks its credential provider for a token when config.json is answered with 401, and shows
 // the body's sentence with 403; with 401 to a token it adds that the user should log in, which

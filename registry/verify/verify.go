@@ -1,6 +1,5 @@
-// Package verify puts the judging of cargo's tokens in front of HTTP handlers. A registry written in
-// Go imports it together with package token, and brings its own storage: nothing in here
-// knows a database.
+// Package verify checks cargo's tokens in front of HTTP handlers. A registry written in Go imports
+// it together with package token, and brings its own storage: nothing in here knows a database.
 //
 //	m := &verify.Middleware{Verifier: verifier, LoginURL: "https://crates.example.com/me"}
 //	mux.Handle("PUT /api/v1/crates/new", m.Require(token.Publish, publish))
@@ -51,7 +50,7 @@ func GrantOf(ctx context.Context) *token.Grant {
 
 // Require lets a request through to next only with a token that is good for op. It judges before a
 // byte of the body is read, and takes that moment as the request's arrival. The handler still has
-// to hold the request against the token with [token.Grant.Authorize]; for a [token.Read] that is
+// to compare the request with the token, by [token.Grant.Authorize]; for a [token.Read] that is
 // done here.
 func (m *Middleware) Require(op token.Operation, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -69,7 +68,7 @@ func (m *Middleware) authenticate(r *http.Request, op token.Operation) (*token.G
 	if m.Now != nil {
 		now = m.Now
 	}
-	// Two headers could be read as one by us and as the other by whatever stands in front.
+	// We might read one of two headers, and a proxy in front of us the other.
 	if len(r.Header.Values("Authorization")) > 1 {
 		return nil, &token.Error{Code: token.CodeMalformed, Detail: "the request carries more than one Authorization header: find out what adds one in transit"}
 	}

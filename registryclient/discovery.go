@@ -179,7 +179,7 @@ func (c *Client) checkAPI(text string) error {
 	switch {
 	case index.Scheme == "https" && api.Scheme != "https":
 		return fmt.Errorf("its index is on https and its key API, %s, is not: %w", api.Host, ErrPlainHTTP)
-	case Loopback(api.Hostname()) && !Loopback(index.Hostname()):
+	case loopback(api.Hostname()) && !loopback(index.Hostname()):
 		return fmt.Errorf("its index is not on this machine and its key API, %s, would be", api.Host)
 	}
 	return nil

@@ -1,5 +1,6 @@
-// What a discovery document may say. The documents are written down here, and not served by the real registry, because
-// they are those that it never writes; those that it does are in the tests against it.
+// What a discovery document may say. The documents are written down here, and not served by the
+// real registry, because they are those that it never writes; those that it does are in the tests
+// against it.
 
 package registryclient
 

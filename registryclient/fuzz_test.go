@@ -47,7 +47,8 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
-// Whatever a registry's document says: it is refused in words that can be shown, or leads to https, elsewhere than this machine.
+// Whatever a registry's document says: it is refused in words that can be shown, or leads to https,
+// elsewhere than this machine.
 func FuzzDiscovery(f *testing.F) {
 	for _, prefix := range []string{"good-", "bad-"} {
 		for _, text := range seeds(f, "discovery", prefix) {
@@ -68,7 +69,7 @@ func FuzzDiscovery(f *testing.F) {
 		if err != nil || d.Version != 1 || d.Index != https || d.MaxAge < 0 || time.Duration(d.MaxAge)*time.Second < 0 {
 			t.Fatalf("%+v was taken (%v)", d, err)
 		}
-		if api.Scheme != "https" || api.User != nil || api.RawQuery != "" || api.Fragment != "" || Loopback(api.Hostname()) ||
+		if api.Scheme != "https" || api.User != nil || api.RawQuery != "" || api.Fragment != "" || loopback(api.Hostname()) ||
 			!strings.HasSuffix(api.Path, "/challenge") || !strings.HasPrefix(d.API, "https://"+api.Host) {
 			t.Fatalf("the API %q was taken", d.API)
 		}

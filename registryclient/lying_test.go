@@ -1,5 +1,6 @@
-// The client against servers that lie, break off or never end. These are scripts and not the real registry, because
-// the real one does none of this: what is tested is that a client survives one that does.
+// The client against servers that lie, break off or never end. These are scripts and not the real
+// registry, because the real one does none of this: what is tested is that a client survives one
+// that does.
 
 package registryclient
 
@@ -239,7 +240,8 @@ func breakOff(t *testing.T, w http.ResponseWriter, begin string) {
 	_ = connection.Close()
 }
 
-// A registry that took the document, and whose answer got lost, has refused nothing, whatever the beginning of its answer says.
+// A registry that took the document, and whose answer got lost, has refused nothing, whatever the
+// beginning of its answer says.
 func TestLostAnswers(t *testing.T) {
 	for name, begin := range map[string]string{
 		"reset":                "",
@@ -359,8 +361,8 @@ func TestHTTP2(t *testing.T) {
 	}
 }
 
-// A proxy of the environment is used for other machines, and never for this one. The environment itself is read once
-// in a process, so the test asks the transport's own rule.
+// A proxy of the environment is used for other machines, and never for this one. The environment
+// itself is read once in a process, so the test asks the transport's own rule.
 func TestProxies(t *testing.T) {
 	if transport.(*http.Transport).Proxy == nil {
 		t.Fatal("the transport has no rule for proxies, and the package's comment says that it has")

@@ -1,4 +1,5 @@
-// Where a server may send a client on to, and what it may turn a connection into. Scripts again: the real registry does neither.
+// Where a server may send a client on to, and what it may turn a connection into. Scripts again:
+// the real registry does neither.
 
 package registryclient
 

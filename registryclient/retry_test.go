@@ -1,5 +1,5 @@
-// When a request is sent again, after how long, and which answers are decisions. The answers are scripted, as the real
-// registry is neither overloaded nor broken when a test needs it.
+// When a request is sent again, after how long, and which answers are decisions. The answers are
+// scripted, as the real registry is neither overloaded nor broken when a test needs it.
 
 package registryclient
 

@@ -56,7 +56,7 @@ func (c *Client) checkURL(text string) error {
 	switch {
 	case u.User != nil:
 		return errors.New("a URL with a user name or password is not spoken to")
-	case u.Scheme == "https", u.Scheme == "http" && (c.options.InsecureHTTP || Loopback(u.Hostname())):
+	case u.Scheme == "https", u.Scheme == "http" && (c.options.InsecureHTTP || loopback(u.Hostname())):
 		return nil
 	case u.Scheme == "http":
 		return fmt.Errorf("speaking to %s: %w", u.Host, ErrPlainHTTP)
@@ -79,9 +79,9 @@ func (c *Client) checkBase(text string) (*url.URL, error) {
 	return url.Parse(text)
 }
 
-// Loopback reports whether host names this machine: localhost, or an address of 127.0.0.0/8 or
+// loopback reports whether host names this machine: localhost, or an address of 127.0.0.0/8 or
 // ::1. A name below localhost is not one: it is looked up like any other, and may be anybody's.
-func Loopback(host string) bool {
+func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -22,7 +22,8 @@ func main() { fmt.Println("hello") }
 `
 
 // BenchmarkProvider measures processes from their start to their end: one "get" with an Ed25519
-// key, and in turn with it a Go program that prints one line. The metric "x-hello" is the ratio of the two medians.
+// key, and in turn with it a Go program that prints one line. The metric "x-hello" is the ratio of
+// the two medians.
 func BenchmarkProvider(b *testing.B) {
 	dir := b.TempDir()
 	source := filepath.Join(dir, "hello.go")

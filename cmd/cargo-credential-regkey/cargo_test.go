@@ -131,8 +131,8 @@ func (w *world) enrol() *keys.SoftwareKey {
 	return w.user.enrol(w.t, lab(w.index), keys.Ed25519, "")
 }
 
-// mutation is the claims of the only request with that method and path; every token sent is checked to be by
-// key, and every other one to be a read token.
+// mutation is the claims of the only request with that method and path; every token sent is checked
+// to be by key, and every other one to be a read token.
 func (w *world) mutation(key *keys.SoftwareKey, method, path string) token.Claims {
 	w.t.Helper()
 	var found []token.Claims

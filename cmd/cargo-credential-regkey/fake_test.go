@@ -14,7 +14,8 @@ import (
 	"github.com/cargo-regkey/regkey/token"
 )
 
-// The environment by which the test's own program becomes a regkey that signs with a key file, as a token would.
+// The environment by which the test's own program becomes a regkey that signs with a key file, as a
+// token would.
 const (
 	envFakeKey  = "FAKE_REGKEY_KEY"
 	envFakeLies = "FAKE_REGKEY_LIES" // what is wrong with the token

@@ -17,12 +17,14 @@ import (
 const (
 	// defaultWindow is how long a registry takes a token unless its discovery document says otherwise.
 	defaultWindow = 5 * time.Minute
-	// readMargin, or a fifth of a short window, is for clocks that disagree, and for what cargo starts just
-	// before the end. Cargo stops using a token 60 s before the expiration that it is told.
+	// readMargin, or a fifth of a short window, is for clocks that disagree, and for what cargo
+	// starts just before the end. Cargo stops using a token 60 s before the expiration that it is
+	// told.
 	readMargin = time.Minute
 
-	// Cargo waits for ever, so these are the limits. It holds the lock of its package cache while it
-	// waits for a read token, and other cargo processes wait with it: nobody gets long to answer there.
+	// Cargo waits for ever, so these are the limits. It holds the lock of its package cache while
+	// it waits for a read token, and other cargo processes wait with it: nobody gets long to answer
+	// there.
 	readLimit     = time.Minute
 	mutationLimit = 5 * time.Minute
 
@@ -75,7 +77,8 @@ func (p *provider) Get(ctx context.Context, r cargo.ProviderRequest) (cargo.Prov
 	return cargo.ProviderToken{Text: text, Expires: now.Add(id.window - min(readMargin, id.window/5))}, nil
 }
 
-// unlock opens the key, or fails with keys.ErrHardware, and asks again after a wrong passphrase where a person typed it.
+// unlock opens the key, or fails with keys.ErrHardware, and asks again after a wrong passphrase
+// where a person typed it.
 func (p *provider) unlock(ctx context.Context, id *identity, r cargo.ProviderRequest, limit time.Duration) (*keys.SoftwareKey, error) {
 	typed := false
 	ask := func(ctx context.Context, _ keys.Record) (keys.Secret, error) {

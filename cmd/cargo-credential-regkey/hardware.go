@@ -1,4 +1,5 @@
-// Keys in hardware: regkey signs, as this program reaches no token; what it hands over is checked like a stranger's.
+// Keys in hardware: regkey signs, as this program reaches no token; what it hands over is checked
+// like a stranger's.
 
 package main
 
@@ -37,9 +38,11 @@ type order struct {
 	Challenge string          `json:"challenge,omitempty"`
 }
 
-// inHardware has the regkey beside this program make the token: "regkey token --index URL", the order on its standard input. It asks for PIN and
-// touch on the terminal or on standard error, which is this program's own, and prints the token, alone on a line, on standard output. If it
-// fails, that line is the sentence for the user, and others below it say what to do. For a read it waits for no token that is not plugged in.
+// inHardware has the regkey beside this program make the token: "regkey token --index URL", the
+// order on its standard input. It asks for PIN and touch on the terminal or on standard error,
+// which is this program's own, and prints the token, alone on a line, on standard output. If it
+// fails, that line is the sentence for the user, and others below it say what to do. For a read it
+// waits for no token that is not plugged in.
 func (p *provider) inHardware(ctx context.Context, id *identity, request token.Request) (string, time.Time, error) {
 	record, err := id.lookup()
 	if err != nil {
@@ -110,8 +113,9 @@ func checkToken(text string, asked token.Request, by keys.PublicKey, earliest, l
 	return issued, nil
 }
 
-// watch begins to find out whether the token that changes will need is plugged in, and returns what says so, in a line, once the read is
-// signed. "regkey token --check" finds out, and waits for nobody; where it fails, or takes its time, nothing is said.
+// watch begins to find out whether the token that changes will need is plugged in, and returns what
+// says so, in a line, once the read is signed. "regkey token --check" finds out, and waits for
+// nobody; where it fails, or takes its time, nothing is said.
 func (p *provider) watch(ctx context.Context, id *identity, index string) (tell func()) {
 	if id.attends == nil || !id.attends() {
 		return func() {}
@@ -133,8 +137,8 @@ func (p *provider) watch(ctx context.Context, id *identity, index string) (tell 
 	}
 }
 
-// runRegkey runs the regkey beside this program and returns what it prints, without the last line end. It goes when ctx ends, and
-// when nobody waits for the answer any more.
+// runRegkey runs the regkey beside this program and returns what it prints, without the last line
+// end. It goes when ctx ends, and when nobody waits for the answer any more.
 func runRegkey(ctx context.Context, stdin []byte, stderr io.Writer, args ...string) (string, error) {
 	path, err := sibling()
 	if err != nil {

@@ -37,7 +37,8 @@ func askOnTerminal(ctx context.Context, prompt string) (keys.Secret, error) {
 	return askRaw(ctx, in, out, prompt)
 }
 
-// untilCargoGoes ends with ctx, with SIGINT, SIGTERM and SIGHUP, and when cargo waits for the answer no more.
+// untilCargoGoes ends with ctx, with SIGINT, SIGTERM and SIGHUP, and when cargo waits for the
+// answer no more.
 func untilCargoGoes(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	ctx, gone := context.WithCancel(ctx)
@@ -48,8 +49,9 @@ func untilCargoGoes(ctx context.Context) (context.Context, context.CancelFunc) {
 	return ctx, func() { gone(); stop() }
 }
 
-// askRaw reads in raw mode: the echo is off before the prompt shows, so what is typed early does not show
-// either, and Ctrl-C arrives here as a key, not in cargo as a signal, so there is nobody to race for the terminal.
+// askRaw reads in raw mode: the echo is off before the prompt shows, so what is typed early does
+// not show either, and Ctrl-C arrives here as a key, not in cargo as a signal, so there is nobody
+// to race for the terminal.
 func askRaw(ctx context.Context, in, out *os.File, prompt string) (keys.Secret, error) {
 	descriptor := int(in.Fd())
 	before, err := term.MakeRaw(descriptor)

@@ -113,7 +113,8 @@ func (s *scene) typeIn(text string) {
 	check(s.t, err)
 }
 
-// end reads the answer as cargo does, ends the input, and expects the exit code 0 and the terminal as it was.
+// end reads the answer as cargo does, ends the input, and expects the exit code 0 and the terminal
+// as it was.
 func (s *scene) end() reply {
 	s.t.Helper()
 	var out bytes.Buffer

@@ -27,8 +27,8 @@ type Lab struct {
 // Twin is the regkey that reaches hardware tokens; regkey becomes it where one is needed.
 const Twin = "regkey-hardware"
 
-// Build builds the three programs, statically and without cgo, into dir; and [Twin], linked with the smart card
-// library, where [HardwareTools] are there.
+// Build builds the three programs, statically and without cgo, into dir; and [Twin], linked with
+// the smart card library, where [HardwareTools] are there.
 func Build(ctx context.Context, dir string) error {
 	root, err := moduleRoot(ctx)
 	if err != nil {
@@ -53,8 +53,8 @@ func build(ctx context.Context, root, cgo, out, packages string) error {
 	return nil
 }
 
-// HardwareTools says what is missing to build [Twin] and the tests of hardware: on Linux a C compiler, pkg-config
-// and the headers of libpcsclite. It is nil if nothing is.
+// HardwareTools says what is missing to build [Twin] and the tests of hardware: on Linux a C
+// compiler, pkg-config and the headers of libpcsclite. It is nil if nothing is.
 func HardwareTools(ctx context.Context) error {
 	if runtime.GOOS != "linux" {
 		return errors.New("virtual tokens are reached through libpcsclite, which is Linux's")

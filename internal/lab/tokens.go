@@ -19,7 +19,8 @@ import (
 // virtualpivd is the program that serves virtual tokens.
 const virtualpivd = "virtualpivd"
 
-// BuildTokens builds the program behind [Lab.Plug] into dir. It is no program of the product, so dir should not be that of those.
+// BuildTokens builds the program behind [Lab.Plug] into dir. It is no program of the product, so
+// dir should not be that of those.
 func BuildTokens(ctx context.Context, dir string) error {
 	root, err := moduleRoot(ctx)
 	if err != nil {
@@ -64,8 +65,8 @@ type TokenState struct {
 	} `json:"slots"`
 }
 
-// Plug starts virtual tokens, each described as virtualpivd's --card wants it, with the program that [BuildTokens] put into
-// bin. They need a folder of their own, dir.
+// Plug starts virtual tokens, each described as virtualpivd's --card wants it, with the program
+// that [BuildTokens] put into bin. They need a folder of their own, dir.
 func Plug(ctx context.Context, bin, dir string, cards ...string) (*Tokens, error) {
 	t := &Tokens{Authorities: filepath.Join(dir, "authorities.pem")}
 	args := []string{"--dir", dir}

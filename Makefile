@@ -8,7 +8,7 @@ LDFLAGS := -s -w
 STATIC := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)"
 FUZZTIME ?= 30s
 
-.PHONY: all build demo test lint cross bench fuzz check clean setup install
+.PHONY: all build demo test lint cross bench fuzz clean setup install
 
 all: build
 
@@ -29,7 +29,8 @@ install: build
 	if test -e $(BIN)/regkey-hardware; then install -m 755 $(BIN)/regkey-hardware $(PREFIX)/bin/; fi
 
 ## demo: the main job before your eyes, in a temporary folder
-demo: setup
+demo:
+	@./scripts/setup demo
 	$(GO) run ./internal/demo
 
 ## test: all tests, with the race detector

@@ -39,6 +39,13 @@ func plugTokens(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("XDG_CACHE_HOME", filepath.Join(ts.Getenv("WORK"), "cache"))
 }
 
+// copy-program NAME FOLDER copies one of the programs, without those that lie beside it.
+func copyProgram(ts *testscript.TestScript, _ bool, args []string) {
+	text, err := os.ReadFile(filepath.Join(programs, args[0]))
+	ts.Check(err)
+	ts.Check(os.WriteFile(filepath.Join(ts.MkAbs(args[1]), args[0]), text, 0o755))
+}
+
 func tokensOf(ts *testscript.TestScript) *lab.Tokens {
 	tokens, ok := plugged.Load(ts)
 	if !ok {

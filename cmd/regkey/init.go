@@ -163,7 +163,11 @@ func (a *app) reportInit(f keyFacts, o initOptions) error {
 }
 
 func keyExists(store *keys.Store, name string) error {
-	return advised(&existsError{name, store.Path(name)},
+	path := store.Path(name)
+	if record, err := store.Lookup(name); err == nil {
+		path = factsOf(store, record).File
+	}
+	return advised(&existsError{name, path},
 		"it was not touched; choose another name, or go on with it: \"regkey enroll --registry NAME --key "+name+"\"")
 }
 

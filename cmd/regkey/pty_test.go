@@ -44,6 +44,15 @@ func onTerminal(t *testing.T, term string, args ...string) *session {
 
 func onTerminalWith(t *testing.T, environ []string, args ...string) *session {
 	t.Helper()
+	s := newSession(t, environ, args...)
+	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = s.tty, s.tty, s.tty
+	s.start()
+	return s
+}
+
+// newSession is regkey with a terminal, not started yet.
+func newSession(t *testing.T, environ []string, args ...string) *session {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	s := &session{t: t, home: filepath.Join(t.TempDir(), "home"), grown: make(chan struct{}, 1)}
@@ -56,14 +65,19 @@ func onTerminalWith(t *testing.T, environ []string, args ...string) *session {
 	if err := pty.Setsize(s.terminal, &pty.Winsize{Rows: 30, Cols: 100}); err != nil {
 		t.Fatal(err)
 	}
-	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = s.tty, s.tty, s.tty
-	s.cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true, Setctty: true}
 	t.Cleanup(func() { _, _ = s.terminal.Close(), s.tty.Close() })
+	return s
+}
+
+// start runs it, with the terminal as the controlling one.
+func (s *session) start() {
+	s.t.Helper()
+	s.cmd.ExtraFiles = []*os.File{s.tty} // which is number 3 there
+	s.cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true, Setctty: true, Ctty: 3}
 	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	go s.watch()
-	return s
 }
 
 func (s *session) watch() {

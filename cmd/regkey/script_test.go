@@ -82,11 +82,13 @@ func TestScripts(t *testing.T) {
 			"order":    orderTokens,
 			"counters": countTries,
 			"slots":    listSlots,
-			"exits":    exits,
-			"registry": startRegistry,
-			"code":     inviteCode,
-			"expand":   expand,
-			"lines":    countLines,
+
+			"copy-program": copyProgram,
+			"exits":        exits,
+			"registry":     startRegistry,
+			"code":         inviteCode,
+			"expand":       expand,
+			"lines":        countLines,
 		},
 	})
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/cargo-regkey/regkey/internal/lab"
 )
 
-// bin holds the programs, built once.
-var bin string
+// bin holds the programs, built once, and fixtures the one that serves virtual tokens, where it is of use.
+var bin, fixtures string
 
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
@@ -31,6 +31,13 @@ func run(m *testing.M) int {
 	if err := lab.Build(context.Background(), bin); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
+	}
+	if lab.HardwareTools(context.Background()) == nil {
+		fixtures = filepath.Join(dir, "fixtures")
+		if err := lab.BuildTokens(context.Background(), fixtures); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 	}
 	return m.Run()
 }

@@ -3,7 +3,7 @@
 package main
 
 const appHelp = `regkey has cargo sign each request to a registry, instead of sending a secret.
-A key stays on this machine; registries know its public half alone.
+A key stays on this machine, or in a YubiKey; registries know its public half alone.
 
 Usage:
    regkey COMMAND [options]
@@ -25,7 +25,8 @@ Without a terminal nothing is ever asked: a missing answer is an error that name
 Environment:
    REGKEY_HOME              where regkey keeps its files ($XDG_CONFIG_HOME/regkey)
    REGKEY_PASSPHRASE_FILE   a file that holds the passphrase of the keys
-   REGKEY_PIN_FILE          a file that holds the PIN of the hardware token
+   REGKEY_PIN_FILE          a file that holds the PIN of the hardware token; and _PUK_FILE,
+                            _NEW_PIN_FILE, _NEW_PUK_FILE: see "regkey hardware setup --help"
    CARGO_HOME               where cargo keeps its files (~/.cargo)
    NO_COLOR                 questions without colours; TERM=dumb: line by line
 

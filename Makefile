@@ -18,7 +18,7 @@ TWIN := CGO_ENABLED=1 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(BIN)/regk
 ## build: the programs, into bin/; regkey-hardware where a C compiler and libpcsclite-dev are there
 build:
 	$(STATIC) -o $(BIN)/ ./cmd/...
-	@if pkg-config --exists libpcsclite 2>/dev/null; then echo '$(TWIN)'; $(TWIN); \
+	@if pkg-config --exists libpcsclite 2>/dev/null || test "$$(uname -s)" = Darwin; then echo '$(TWIN)'; $(TWIN); \
 	else echo "build: no regkey-hardware, as libpcsclite-dev and pkg-config are not here: this regkey reaches no hardware tokens (make setup installs them)"; fi
 
 ## install: build, and copy the programs to $(PREFIX)/bin

@@ -27,7 +27,8 @@ func providerName() string {
 	return "cargo-credential-regkey"
 }
 
-// provider is the absolute path of the credential provider: beside this program, links resolved, else on PATH.
+// provider is the absolute path of the credential provider: beside this program, links resolved,
+// else on PATH.
 func (a *app) provider() (string, error) {
 	self, err := a.executable()
 	if err == nil {
@@ -44,8 +45,8 @@ func (a *app) provider() (string, error) {
 	return "", fmt.Errorf("finding %s: it is neither beside regkey (%s) nor on PATH", providerName(), filepath.Dir(self))
 }
 
-// configureCargo writes the provider into the user's configuration, or says what to put there. The key
-// is trusted by now; an error that wraps errByHand says that a person has to do the rest.
+// configureCargo writes the provider into the user's configuration, or says what to put there. The
+// key is trusted by now; an error that wraps errByHand says that a person has to do the rest.
 func (a *app) configureCargo(t target, leave bool) (cargoOutcome, error) {
 	path, err := a.provider()
 	if err != nil {

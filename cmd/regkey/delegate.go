@@ -1,4 +1,5 @@
-// Becoming the program that reaches tokens: regkey itself links no library of C, its twin beside it does.
+// Becoming the program that reaches tokens: regkey itself links no library of C, its twin beside it
+// does.
 
 package main
 
@@ -16,11 +17,12 @@ import (
 	"github.com/cargo-regkey/regkey/keys"
 )
 
-// twin is this very program, built with cgo. It wants the system's smart card library to start at all, so that
-// the one that everybody runs doesn't have to.
+// twin is this very program, built with cgo. It wants the system's smart card library to start at
+// all, so that the one that everybody runs doesn't have to.
 const twin = "regkey-hardware"
 
-// canStart is the twin's only argument when it is asked whether the libraries that it wants are there.
+// canStart is the twin's only argument when it is asked whether the libraries that it wants are
+// there.
 const canStart = "can-start"
 
 // A twinError says why the twin did not start.
@@ -28,8 +30,9 @@ type twinError struct{ complaint string }
 
 func (e *twinError) Error() string { return "starting " + twin + ": " + e.complaint }
 
-// becomeTwin turns this process into the twin, if the command line may need a token; or it runs the twin, and returns true with
-// its exit code. Where neither can be, [app.cantReach] knows why: what needs no token goes on.
+// becomeTwin turns this process into the twin, if the command line may need a token; or it runs the
+// twin, and returns true with its exit code. Where neither can be, [app.cantReach] knows why: what
+// needs no token goes on.
 func (a *app) becomeTwin(args []string) (exit int, done bool) {
 	if hardware.Built() || len(args) == 0 || !a.mayNeedToken(args[1:]) {
 		return 0, false
@@ -64,7 +67,8 @@ func (a *app) twinPath() (string, error) {
 	return path, err
 }
 
-// exitLoader is with what the system's loader ends a program whose libraries are missing, before any of it ran.
+// exitLoader is with what the system's loader ends a program whose libraries are missing, before
+// any of it ran.
 const exitLoader = 127
 
 // runTwin has the twin do all that there is to do, and passes signals on.

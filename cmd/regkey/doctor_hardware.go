@@ -11,7 +11,8 @@ import (
 	"github.com/cargo-regkey/regkey/keys"
 )
 
-// checkHardware looks at the tokens of this machine's keys. Who has no such key needs nothing of all this.
+// checkHardware looks at the tokens of this machine's keys. Who has no such key needs nothing of
+// all this.
 func (a *app) checkHardware(ctx context.Context, d *diagnosis, records []keys.Record) {
 	needed := slices.DeleteFunc(slices.Clone(records), func(r keys.Record) bool { return r.Protection != keys.Hardware })
 	if len(needed) == 0 {

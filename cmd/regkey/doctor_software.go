@@ -212,7 +212,8 @@ func (a *app) checkOnline(ctx context.Context, d *diagnosis, home string, e *enr
 	d.ok("clock", label(e), "within %v of the registry's", maxSkew)
 }
 
-// dateOf is the time at which a server answered (RFC 9110, section 6.6.1). Discovery has checked the URL.
+// dateOf is the time at which a server answered (RFC 9110, section 6.6.1). Discovery has checked
+// the URL.
 func dateOf(ctx context.Context, url string) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, onlinePatience)
 	defer cancel()

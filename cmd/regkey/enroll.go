@@ -210,7 +210,8 @@ func (a *app) enroll(ctx context.Context, home string, t target, record keys.Rec
 	return errors.Join(a.reportEnrolment(t, record, done, outcome, o), cargoErr)
 }
 
-// setAside lets a new chain begin where the registry no longer shows the one that this machine has verified.
+// setAside lets a new chain begin where the registry no longer shows the one that this machine has
+// verified.
 func (a *app) setAside(ctx context.Context, life *enroll.Lifecycle, t target, o enrollOptions) error {
 	if _, err := life.Sync(ctx); err == nil {
 		return fmt.Errorf("setting the old keyset aside: %s still shows it, so the account was not reset", t.label())

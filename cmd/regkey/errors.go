@@ -38,7 +38,8 @@ func (e *usageError) Unwrap() error { return e.err }
 
 func usage(format string, values ...any) error { return &usageError{fmt.Errorf(format, values...)} }
 
-// onUsageError takes what the parser complains about, in our words: it writes every flag with one dash.
+// onUsageError takes what the parser complains about, in our words: it writes every flag with one
+// dash.
 func onUsageError(_ *cli.Context, err error, _ bool) error {
 	text := err.Error()
 	if name, found := strings.CutPrefix(text, "flag provided but not defined: -"); found {

@@ -128,7 +128,8 @@ func (a *app) listTokens(ctx context.Context) ([]tokenFacts, error) {
 	return tokens, nil
 }
 
-// keyNames are the names of this machine's keys in tokens. A record that can't be read is somebody else's trouble.
+// keyNames are the names of this machine's keys in tokens. A record that can't be read is somebody
+// else's trouble.
 func (a *app) keyNames() map[keys.PublicKey]string {
 	names := map[keys.PublicKey]string{}
 	home, err := a.home()

@@ -162,8 +162,8 @@ func TestOverwriteWantsTheSlotsName(t *testing.T) {
 	}
 }
 
-// The provider's pipes are standard input and output: all talk is with the terminal, and what is signed shows
-// while the token waits for a finger, and is gone after it.
+// The provider's pipes are standard input and output: all talk is with the terminal, and what is
+// signed shows while the token waits for a finger, and is gone after it.
 func TestTouchShowsWhatIsSigned(t *testing.T) {
 	tokens := plug(t, "name=yk1,serial=12345678,firmware=5.7.4,finger=wait")
 	s := onTerminalWith(t, environOf(tokens, "xterm-256color"), "init", "yk", "--hardware", "--touch", "always")

@@ -23,8 +23,8 @@ var (
 	plugged sync.Map
 )
 
-// tokens CARD… plugs virtual tokens in until the script ends, and sets what regkey finds them by; AUTHORITIES is
-// the file of those who attest them.
+// tokens CARD… plugs virtual tokens in until the script ends, and sets what regkey finds them by;
+// AUTHORITIES is the file of those who attest them.
 func plugTokens(ts *testscript.TestScript, _ bool, args []string) {
 	// The path of a socket is short: some 100 bytes.
 	dir, err := os.MkdirTemp("", "tokens")

@@ -14,7 +14,8 @@ import (
 	"github.com/cargo-regkey/regkey/keys"
 )
 
-// What every token of the factory has (https://developers.yubico.com/PIV/Introduction/Admin_access.html).
+// What every token of the factory has
+// (https://developers.yubico.com/PIV/Introduction/Admin_access.html).
 const (
 	factoryPIN = "123456"
 	factoryPUK = "12345678"

@@ -138,7 +138,8 @@ func defaultsOf(info hardware.Info) string {
 	return text
 }
 
-// generate makes the key. The PIN opens the management key, where the token keeps it, and lets the new key be tried.
+// generate makes the key. The PIN opens the management key, where the token keeps it, and lets the
+// new key be tried.
 func (a *app) generate(ctx context.Context, t *hardware.Token, p tokenPlace) (hardware.Key, error) {
 	o := hardware.GenerateOptions{Slot: p.slot, Algorithm: p.algorithm, PIN: p.pin, Touch: p.touch}
 	if p.algorithm != 0 {
@@ -167,7 +168,8 @@ func (a *app) generate(ctx context.Context, t *hardware.Token, p tokenPlace) (ha
 	return key, err
 }
 
-// mayOverwrite reports whether what the slot holds may be destroyed. Nobody is asked for a slot that is empty.
+// mayOverwrite reports whether what the slot holds may be destroyed. Nobody is asked for a slot
+// that is empty.
 func (a *app) mayOverwrite(ctx context.Context, t *hardware.Token, p tokenPlace) (bool, error) {
 	if p.slot == 0 || !p.force && p.overwrite == 0 {
 		return false, nil
@@ -207,7 +209,8 @@ func (a *app) nameIn(info hardware.SlotInfo) string {
 // proof is what an adopted key signs, to show that it can.
 var proof = []byte("regkey tries a key that it takes up")
 
-// adopt takes up a key that another tool made. It is tried where that takes no finger and the PIN is at hand.
+// adopt takes up a key that another tool made. It is tried where that takes no finger and the PIN
+// is at hand.
 func (a *app) adopt(ctx context.Context, t *hardware.Token, slot hardware.Slot) (hardware.Key, error) {
 	key, err := t.Adopt(ctx, slot)
 	if err != nil {

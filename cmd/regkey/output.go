@@ -88,7 +88,8 @@ func (t *keyTokenFacts) describe() string {
 	return text
 }
 
-// factsOf reads a record. A passphrase key whose record file was lost has no public half until it is unlocked.
+// factsOf reads a record. A passphrase key whose record file was lost has no public half until it
+// is unlocked.
 func factsOf(store *keys.Store, r keys.Record) keyFacts {
 	f := keyFacts{Name: r.Name, Protection: string(r.Protection), Created: moment(r.Created), File: store.Path(r.Name)}
 	if !r.Public.IsZero() {

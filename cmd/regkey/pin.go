@@ -36,8 +36,8 @@ func (a *app) canGive(q pinQuestion) bool {
 	return known || a.getenv(q.file) != "" || a.terminal
 }
 
-// give is the PIN or PUK: the one that was given before, the content of the file, or what a person types.
-// tries are those that are left; 0 where that is not known.
+// give is the PIN or PUK: the one that was given before, the content of the file, or what a person
+// types. tries are those that are left; 0 where that is not known.
 func (a *app) give(ctx context.Context, q pinQuestion, tries int) (keys.Secret, error) {
 	if tries > 0 && tries <= hardware.FewTries {
 		if err := a.confirmFew(ctx, q, tries); err != nil {
@@ -96,8 +96,8 @@ func (a *app) confirmFew(ctx context.Context, q pinQuestion, tries int) error {
 	return nil
 }
 
-// again reports whether a person may try once more after err, having said what was wrong. What was given
-// is forgotten, whoever gave it: nothing is sent a second time that was refused.
+// again reports whether a person may try once more after err, having said what was wrong. What was
+// given is forgotten, whoever gave it: nothing is sent a second time that was refused.
 func (a *app) again(q pinQuestion, err error, try int) bool {
 	var pin *hardware.PINError
 	var puk *hardware.PUKError

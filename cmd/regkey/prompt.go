@@ -1,4 +1,5 @@
-// Questions to a person. They are asked only where standard input is a terminal, and shown on stderr.
+// Questions to a person. They are asked only where standard input is a terminal, and shown on
+// stderr.
 
 package main
 
@@ -19,14 +20,15 @@ import (
 	"github.com/cargo-regkey/regkey/keys"
 )
 
-// ask shows one field and waits for its answer. Ctrl-C, Esc, the end of input and the end of ctx are
-// errCancelled; the terminal is then as it was before.
+// ask shows one field and waits for its answer. Ctrl-C, Esc, the end of input and the end of ctx
+// are errCancelled; the terminal is then as it was before.
 func (a *app) ask(ctx context.Context, field huh.Field) error {
 	keymap := huh.NewDefaultKeyMap()
 	keymap.Quit = key.NewBinding(key.WithKeys("ctrl+c", "esc"))
 	input := &watchedInput{file: a.stdin}
 	form := huh.NewForm(huh.NewGroup(field)).WithKeyMap(keymap).WithShowHelp(false).
-		// Signals end ctx. Bubbletea's own handler of them can block its end, and takes SIGTERM for an answer.
+		// Signals end ctx. Bubbletea's own handler of them can block its end, and takes SIGTERM for
+		// an answer.
 		WithProgramOptions(tea.WithoutSignalHandler()).WithOutput(a.stderr)
 	if !a.plain() {
 		return answer(ctx, form.WithInput(a.stdin).RunWithContext(ctx))
@@ -34,8 +36,8 @@ func (a *app) ask(ctx context.Context, field huh.Field) error {
 	return a.askPlain(ctx, form.WithAccessible(true).WithInput(input), input)
 }
 
-// plain reports whether questions are asked line by line: on a terminal without a cursor that moves,
-// and where stderr is none.
+// plain reports whether questions are asked line by line: on a terminal without a cursor that
+// moves, and where stderr is none.
 func (a *app) plain() bool {
 	f, ok := a.stderr.(*os.File)
 	return a.linewise || os.Getenv("TERM") == "dumb" || !ok || !term.IsTerminal(int(f.Fd()))
@@ -158,7 +160,8 @@ func (a *app) secret(ctx context.Context, question, flag string) (keys.Secret, e
 var errEmpty = errors.New("it can't be empty")
 
 // secretPlain asks line by line. Huh would not notice the end of input here, nor give the echo back
-// when ctx ends. In raw mode Ctrl-C and Ctrl-D arrive as keys, and what is typed early does not show.
+// when ctx ends. In raw mode Ctrl-C and Ctrl-D arrive as keys, and what is typed early does not
+// show.
 func (a *app) secretPlain(ctx context.Context, question string) (keys.Secret, error) {
 	before, err := term.MakeRaw(int(a.stdin.Fd()))
 	if err != nil {
@@ -195,7 +198,8 @@ func (a *app) secretPlain(ctx context.Context, question string) (keys.Secret, er
 	}
 }
 
-// A byteReader reads no further than the caller has seen: what comes after belongs to the next question.
+// A byteReader reads no further than the caller has seen: what comes after belongs to the next
+// question.
 type byteReader struct{ r io.Reader }
 
 func (b byteReader) Read(p []byte) (int, error) { return b.r.Read(p[:min(len(p), 1)]) }

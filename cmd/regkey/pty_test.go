@@ -153,7 +153,8 @@ func (s *session) made() []string {
 	return names
 }
 
-// The terminal's library asks for the background colour and gives an answer 5 s; see package background.
+// The terminal's library asks for the background colour and gives an answer 5 s; see package
+// background.
 func TestSilentTerminalDelaysNothing(t *testing.T) {
 	begun := time.Now()
 	s := onTerminal(t, "xterm-256color", "version")

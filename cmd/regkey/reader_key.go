@@ -14,8 +14,9 @@ import (
 	"github.com/cargo-regkey/regkey/registryclient"
 )
 
-// readerKey is the software key that reads where name, a key in a token, would want a person for each
-// signature. It is made if there is none: without a passphrase, as nobody is asked for it while cargo reads.
+// readerKey is the software key that reads where name, a key in a token, would want a person for
+// each signature. It is made if there is none: without a passphrase, as nobody is asked for it
+// while cargo reads.
 func (a *app) readerKey(store *keys.Store, name string) (*keys.Record, error) {
 	reader := name + "-read"
 	if err := keys.CheckName(reader); err != nil {
@@ -44,8 +45,8 @@ func (e *policyError) Error() string {
 	return e.registry + " takes only keys " + e.want + ", and this one is not"
 }
 
-// checkPolicy says what the registry asks of keys, before anything is made or signed for it, and refuses a
-// key that it would refuse. Keys that can only read are not asked for anything.
+// checkPolicy says what the registry asks of keys, before anything is made or signed for it, and
+// refuses a key that it would refuse. Keys that can only read are not asked for anything.
 func (a *app) checkPolicy(t string, want registryclient.HardwareWanted, r keys.Record, can enroll.Can) error {
 	if !want.Required || can == enroll.Read {
 		return nil

@@ -105,7 +105,8 @@ func help(t *testing.T, args ...string) string {
 	return b.String()
 }
 
-// Whoever reads help finds a usage line, a description, and an example, in lines that fit a terminal.
+// Whoever reads help finds a usage line, a description, and an example, in lines that fit a
+// terminal.
 func TestHelpReadsWell(t *testing.T) {
 	for _, words := range everyCommand(nil, newApp().program().Commands) {
 		name := strings.Join(words, " ")

@@ -29,8 +29,8 @@ func (t target) label() string {
 	return t.name
 }
 
-// target finds the registry by its name in the user's own configuration, or takes an index URL. name is
-// what --name says.
+// target finds the registry by its name in the user's own configuration, or takes an index URL.
+// name is what --name says.
 func (a *app) target(registry, name string) (target, error) {
 	if registry == "" {
 		return target{}, usage("--registry is missing: a registry's name in cargo's configuration, or its index URL")

@@ -217,7 +217,8 @@ func (a *app) signs(e *enroll.Enrolment) (string, error) {
 	return now.Key, nil
 }
 
-// runRevokeByCertificate sends a revocation that was signed in advance. It needs no enrolment and no key.
+// runRevokeByCertificate sends a revocation that was signed in advance. It needs no enrolment and
+// no key.
 func (a *app) runRevokeByCertificate(ctx context.Context, o revokeOptions) error {
 	r, err := enroll.OpenCertificate(o.certificate)
 	if err != nil {

@@ -92,7 +92,8 @@ func erase(screen *os.File, text string) string {
 	return "\r" + strings.Repeat("\x1b[A", lines) + "\x1b[J"
 }
 
-// prepare asks for the PIN before the time is looked at that a signature will state. It is not sent yet.
+// prepare asks for the PIN before the time is looked at that a signature will state. It is not sent
+// yet.
 func (s *tokenSigner) prepare(ctx context.Context) error {
 	if s.key.PIN == hardware.PINNever {
 		return nil

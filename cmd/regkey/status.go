@@ -63,7 +63,8 @@ func (a *app) runStatus(ctx context.Context, o statusOptions) error {
 	})
 }
 
-// reportStatus prints what was found, also where something could not be read or asked: that comes after.
+// reportStatus prints what was found, also where something could not be read or asked: that comes
+// after.
 func (a *app) reportStatus(s *survey, onlineErr error, o statusOptions) error {
 	err := errors.Join(s.err, onlineErr)
 	if o.json {

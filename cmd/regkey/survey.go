@@ -163,7 +163,8 @@ func (r *registrySurvey) trusted(e *enroll.Enrolment, entry enroll.Entry, record
 		Crates: entry.Crates, Until: moment(entry.Until), Certificate: e.Certificates[id.String()],
 	}
 	if record.Name != "" {
-		// Trust can't be older than the key or the enrolment; the registry knows more, with --online.
+		// Trust can't be older than the key or the enrolment; the registry knows more, with
+		// --online.
 		k.Since = moment(later(record.Created, e.Since))
 	}
 	switch {
@@ -238,7 +239,8 @@ type since struct {
 	at        time.Time
 }
 
-// askRegistries moves every pin to what the registries have, and fetches since when keys are trusted.
+// askRegistries moves every pin to what the registries have, and fetches since when keys are
+// trusted.
 func (a *app) askRegistries(ctx context.Context, home string) ([]since, error) {
 	enrolments, err := enroll.ListEnrolments(home)
 	if err != nil {

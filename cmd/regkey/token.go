@@ -23,7 +23,8 @@ import (
 	"github.com/cargo-regkey/regkey/token"
 )
 
-// tokenAge is how old a token may be when it is done: who needs longer than that for PIN and touch gets one with a new time.
+// tokenAge is how old a token may be when it is done: who needs longer than that for PIN and touch
+// gets one with a new time.
 const tokenAge = time.Minute
 
 func (a *app) tokenCommand() *cli.Command {
@@ -115,7 +116,8 @@ func (a *app) mintOnTerminal(ctx context.Context, home string, e *enroll.Enrolme
 	return a.mint(ctx, home, e, r)
 }
 
-// checkPresence says so where the next change will need a token that is not plugged in. It waits for nobody.
+// checkPresence says so where the next change will need a token that is not plugged in. It waits
+// for nobody.
 func (a *app) checkPresence(ctx context.Context, home string, e *enroll.Enrolment) error {
 	record, err := a.store(home).Lookup(e.Key)
 	if err != nil || record.Token == nil {
@@ -129,8 +131,8 @@ func (a *app) checkPresence(ctx context.Context, home string, e *enroll.Enrolmen
 	return err
 }
 
-// takeTerminal has everything asked and shown on the controlling terminal, until the function that it
-// returns is called: standard input and output are the provider's pipes.
+// takeTerminal has everything asked and shown on the controlling terminal, until the function that
+// it returns is called: standard input and output are the provider's pipes.
 func (a *app) takeTerminal() func() {
 	a.linewise, a.terminal = true, false
 	in, out, err := openTerminal()
@@ -148,7 +150,8 @@ func (a *app) takeTerminal() func() {
 	}
 }
 
-// mint signs the token. The PIN is asked for first, so that the time in the token is that of the signature.
+// mint signs the token. The PIN is asked for first, so that the time in the token is that of the
+// signature.
 func (a *app) mint(ctx context.Context, home string, e *enroll.Enrolment, r tokenRequest) (string, error) {
 	signer, err := a.tokenKey(ctx, home, e, token.Operation(r.Operation))
 	if err != nil {
@@ -198,8 +201,8 @@ func (a *app) tokenKey(ctx context.Context, home string, e *enroll.Enrolment, op
 	return a.unlock(ctx, store, name)
 }
 
-// purpose says what is signed, to the person who has to touch the token. The crate's name and version come from the
-// project at hand.
+// purpose says what is signed, to the person who has to touch the token. The crate's name and
+// version come from the project at hand.
 func (r tokenRequest) purpose(registry string) string {
 	crate := cargo.Printable(strings.TrimSpace(r.Name + " " + r.Version))
 	switch r.Operation {

@@ -34,8 +34,8 @@ func parseSerial(text string) (uint32, error) {
 	return uint32(serial), nil
 }
 
-// openToken opens the token with that serial number, or the only one for 0; of several a person chooses. One
-// that is open already is given again.
+// openToken opens the token with that serial number, or the only one for 0; of several a person
+// chooses. One that is open already is given again.
 func (a *app) openToken(ctx context.Context, serial uint32) (*hardware.Token, error) {
 	if t, found := a.tokens[serial]; found {
 		return t, nil
@@ -70,8 +70,8 @@ func (a *app) chooseToken(ctx context.Context, serials []uint32) (uint32, error)
 	return parseSerial(name)
 }
 
-// awaitToken is openToken for a signature that is wanted now: it waits some seconds for a token that is
-// not plugged in, and says so.
+// awaitToken is openToken for a signature that is wanted now: it waits some seconds for a token
+// that is not plugged in, and says so.
 func (a *app) awaitToken(ctx context.Context, serial uint32) (*hardware.Token, error) {
 	waiting, cancel := context.WithTimeout(ctx, a.plugLimit)
 	defer cancel()

@@ -48,7 +48,8 @@ func (a *app) unlock(ctx context.Context, store *keys.Store, name string) (keys.
 	}
 }
 
-// passphrase is the content of the file that the environment names, at the first try; then what a person types.
+// passphrase is the content of the file that the environment names, at the first try; then what a
+// person types.
 func (a *app) passphrase(ctx context.Context, about keys.Record, try int) (keys.Secret, error) {
 	if file := a.getenv(envPassphraseFile); file != "" && try == 1 {
 		return keys.PassphraseFromFile(ctx, file)
@@ -59,7 +60,8 @@ func (a *app) passphrase(ctx context.Context, about keys.Record, try int) (keys.
 	return a.secret(ctx, fmt.Sprintf("Passphrase of key %s:", about.Name), "")
 }
 
-// newPassphrase is for a key that is to be made: from the file that the environment names, or typed twice.
+// newPassphrase is for a key that is to be made: from the file that the environment names, or typed
+// twice.
 func (a *app) newPassphrase(ctx context.Context, name string) (keys.Secret, error) {
 	if file := a.getenv(envPassphraseFile); file != "" {
 		return keys.PassphraseFromFile(ctx, file)

@@ -1,4 +1,5 @@
-// Keys in hardware tokens, seen from cargo: virtual tokens behind the real library, and everything that a key goes through.
+// Keys in hardware tokens, seen from cargo: virtual tokens behind the real library, and everything
+// that a key goes through.
 
 package e2e
 
@@ -127,7 +128,8 @@ func hardwareLife(t *testing.T, firmware, algorithm string) {
 	contains(t, "doctor", must(t, h.Lab, one, "", "regkey", "doctor", "--online"), "holds yk", "within 30s")
 	h.intact(t)
 
-	// Token to token, token to software, software to software, software to token: cargo notices nothing.
+	// Token to token, token to software, software to software, software to token: cargo notices
+	// nothing.
 	for i, args := range [][]string{{}, {"--to-software", "--no-passphrase"}, {"--no-passphrase"}, {"--to-hardware", "--algorithm", algorithm}} {
 		must(t, h.Lab, "", "", "regkey", append([]string{"rotate", "--registry", "lab", "--yes"}, args...)...)
 		must(t, h.Lab, sample(t, h.Lab, "one", "0."+string(rune('2'+i))+".0"), "", "cargo", "publish", "--registry", "lab")

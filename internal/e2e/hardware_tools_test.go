@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// tool runs the system's own copy of a program, or skips where there is none: one of the same name may come from elsewhere.
+// tool runs the system's own copy of a program, or skips where there is none: one of the same name
+// may come from elsewhere.
 func (h *holder) tool(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	path := "/usr/bin/" + name
@@ -58,7 +59,8 @@ func TestAdoptFromYubicoPIVTool(t *testing.T) {
 	h.intact(t)
 }
 
-// TestOthersReadWhatRegkeyWrote: PIN, PUK, management key and keys are where those programs look for them.
+// TestOthersReadWhatRegkeyWrote: PIN, PUK, management key and keys are where those programs look
+// for them.
 func TestOthersReadWhatRegkeyWrote(t *testing.T) {
 	h := newHolder(t, "name=yk1,serial=12345678,firmware=5.4.3")
 	h.setup(t, "12345678")

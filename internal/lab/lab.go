@@ -172,7 +172,8 @@ func (l *Lab) Run(ctx context.Context, dir, stdin, name string, args ...string) 
 	return Result{stdout.String(), stderr.String(), c.ProcessState.ExitCode()}, nil
 }
 
-// CargoVersion is what `cargo --version` says, or an error that says why the real cargo can't be used here.
+// CargoVersion is what `cargo --version` says, or an error that says why the real cargo can't be
+// used here.
 func CargoVersion(ctx context.Context) (string, error) {
 	output, err := exec.CommandContext(ctx, "cargo", "--version").Output()
 	if errors.Is(err, exec.ErrNotFound) {
@@ -203,8 +204,8 @@ func (l *Lab) WriteFile(path, content string) error {
 	return os.WriteFile(path, []byte(content), 0o644)
 }
 
-// Crate writes a library crate named name below the lab's folder, which publishes to the registry that
-// cargo calls registry, and depends on deps there. It returns the crate's folder.
+// Crate writes a library crate named name below the lab's folder, which publishes to the registry
+// that cargo calls registry, and depends on deps there. It returns the crate's folder.
 func (l *Lab) Crate(name, version, registry string, deps ...string) (string, error) {
 	dir := filepath.Join(l.Dir, "crates", name)
 	manifest := fmt.Sprintf("[package]\nname = %q\nversion = %q\nedition = \"2021\"\ndescription = \"a sample\"\nlicense = \"MIT\"\npublish = [%q]\n\n[dependencies]\n",

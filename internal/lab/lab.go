@@ -44,7 +44,7 @@ func Build(ctx context.Context, dir string) error {
 }
 
 func build(ctx context.Context, root, cgo, out, packages string) error {
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, packages)
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-ldflags", "-s -w", "-o", out, packages)
 	build.Dir = root
 	build.Env = append(os.Environ(), "CGO_ENABLED="+cgo)
 	if output, err := build.CombinedOutput(); err != nil {

@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -137,13 +139,32 @@ func (p *provider) watch(ctx context.Context, id *identity, index string) (tell 
 	}
 }
 
-// runRegkey runs the regkey beside this program and returns what it prints, without the last line
-// end. It goes when ctx ends, and when nobody waits for the answer any more.
+// twin is what regkey becomes to reach a token, and lies beside it. Started at once it saves a start.
+const twin = "regkey-hardware"
+
+// exitLoader is with what the system ends a program whose libraries are missing: none of it ran.
+const exitLoader = 127
+
+// runRegkey runs the regkey beside this program, best as its twin, and returns what it prints. Where
+// the twin does not start, regkey itself says why.
 func runRegkey(ctx context.Context, stdin []byte, stderr io.Writer, args ...string) (string, error) {
 	path, err := sibling()
 	if err != nil {
 		return "", err
 	}
+	direct := filepath.Join(filepath.Dir(path), twin)
+	if _, err := os.Stat(direct); err == nil {
+		out, err := runProgram(ctx, direct, stdin, stderr, args...)
+		if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != exitLoader {
+			return out, err
+		}
+	}
+	return runProgram(ctx, path, stdin, stderr, args...)
+}
+
+// runProgram runs a program and returns what it prints, without the last line
+// end. It goes when ctx ends, and when nobody waits for the answer any more.
+func runProgram(ctx context.Context, path string, stdin []byte, stderr io.Writer, args ...string) (string, error) {
 	ctx, stop := untilCargoGoes(ctx)
 	defer stop()
 	out := limitedBuffer{limit: maxTokenLine}
@@ -151,7 +172,7 @@ func runRegkey(ctx context.Context, stdin []byte, stderr io.Writer, args ...stri
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), &out, stderr
 	cmd.Cancel = func() error { return interrupt(cmd.Process) } // so that it puts the terminal and the token in order
 	cmd.WaitDelay = 2 * time.Second                             // then it is killed
-	err = cmd.Run()
+	err := cmd.Run()
 	switch {
 	case ctx.Err() != nil:
 		err = ctx.Err()

@@ -19,6 +19,7 @@ import (
 
 	"github.com/cargo-regkey/regkey/cargo"
 	"github.com/cargo-regkey/regkey/enroll"
+	"github.com/cargo-regkey/regkey/hardware"
 	"github.com/cargo-regkey/regkey/internal/argorder"
 	"github.com/cargo-regkey/regkey/internal/home"
 	"github.com/cargo-regkey/regkey/keys"
@@ -136,6 +137,29 @@ func TestExitCodesAndHints(t *testing.T) {
 		{keys.ErrNoPassphrase, exitFailed, envPassphraseFile},
 		{os.ErrPermission, exitFailed, "belongs to somebody else"},
 		{keyExists(keys.OpenStore("/k"), "laptop"), exitFailed, "it was not touched"},
+		{hardware.ErrNotBuilt, exitFailed, "built without hardware support"},
+		{&twinError{"error while loading shared libraries: libpcsclite.so.1"}, exitFailed, "apt install libpcsclite1 pcscd"},
+		{&twinError{"exec format error"}, exitFailed, "install both from one build"},
+		{&hardware.NotFoundError{Serial: 7}, exitFailed, "plug it in"},
+		{&hardware.AmbiguousError{Serials: []uint32{1, 2}}, exitFailed, "give --serial"},
+		{&hardware.BusyError{Reader: "r"}, exitFailed, "end that program"},
+		{&hardware.RemovedError{Serial: 7, Err: errors.New("x")}, exitFailed, "completes what was begun"},
+		{&hardware.UnfinishedError{Serial: 7, Slot: 0x82, Err: &hardware.RemovedError{Serial: 7, Err: errors.New("x")}}, exitFailed,
+			"regkey init NAME --hardware --adopt --serial 7 --slot 82"},
+		{&hardware.OccupiedError{Slot: hardware.SlotInfo{Slot: 0x9a}}, exitFailed, "--overwrite-slot 9a"},
+		{&hardware.KeyChangedError{}, exitFailed, "nothing was signed"},
+		{&hardware.FullError{Serial: 7}, exitFailed, "regkey hardware list"},
+		{&hardware.PINError{Retries: 0}, exitFailed, "regkey hardware unblock"},
+		{&hardware.PINError{Retries: 1}, exitFailed, envPINFile},
+		{&hardware.PUKError{Retries: 0}, exitFailed, "only a reset helps"},
+		{&hardware.PUKError{Retries: 1}, exitFailed, envPUKFile},
+		{&hardware.FewTriesError{Retries: 2}, exitFailed, "run this on a terminal"},
+		{&hardware.FormatError{OTP: true}, exitFailed, "cost no try"},
+		{hardware.ErrPINNeeded, exitFailed, envPINFile},
+		{&hardware.TouchTimeoutError{Serial: 7}, exitFailed, "while it blinks"},
+		{&hardware.ManagementKeyError{Default: true}, exitFailed, envManagementFile},
+		{&hardware.ManagementKeyError{}, exitFailed, envManagementFile},
+		{&policyError{"lab", "that are round"}, exitFailed, "regkey init NAME --hardware"},
 		{errors.New("something else"), exitFailed, ""},
 	} {
 		err := fmt.Errorf("doing something: %w", test.err)
@@ -154,6 +178,19 @@ func TestExitCodesAndHints(t *testing.T) {
 	}
 	if code := exitCode(ended, fmt.Errorf("fetching: %w", context.Canceled)); code != exitCancelled {
 		t.Errorf("a run that was interrupted: exit code %d", code)
+	}
+}
+
+// Who interrupts the making of a key is told of the slot that may hold it now.
+func TestInterruptedKeyIsTold(t *testing.T) {
+	ended, end := context.WithCancel(t.Context())
+	end()
+	var b strings.Builder
+	a := newApp()
+	a.stderr = &b
+	code := a.finish(ended, &hardware.UnfinishedError{Serial: 7, Slot: 0x82, Err: context.Canceled})
+	if code != exitCancelled || !strings.Contains(b.String(), "slot 82 of token 7 may hold a new key") || !strings.Contains(b.String(), "--adopt") {
+		t.Errorf("exit code %d: %s", code, b.String())
 	}
 }
 

@@ -121,7 +121,9 @@ func (a *app) mayNeedToken(args []string) bool {
 	switch args[command] {
 	case "hardware", "token", "doctor":
 		return true
-	case "init", "rotate", "enroll", "revoke", "status", "challenge":
+	case "status":
+		return slices.Contains(args, "--online") && a.hasHardwareKeys()
+	case "init", "rotate", "enroll", "revoke", "challenge":
 		asked := slices.ContainsFunc(args, func(word string) bool { return word == "--hardware" || word == "--to-hardware" })
 		return asked || args[command] != "init" && a.hasHardwareKeys()
 	}

@@ -40,6 +40,7 @@ func (a *app) checkHardware(ctx context.Context, d *diagnosis, records []keys.Re
 		if !slices.Contains(seen, serial) {
 			seen = append(seen, serial)
 			d.token(list[at])
+			d.strays(list[at], a.keyNames())
 		}
 		if list[at].Err == nil {
 			d.slot(r, list[at])
@@ -84,6 +85,17 @@ func (d *diagnosis) token(info hardware.Info) {
 		return
 	}
 	d.ok("firmware", about, "%v: P-384 keys only; whoever has the token in hand for long could copy such a key (Yubico's advisory YSA-2024-03)", info.Firmware)
+}
+
+// strays tells of keys that were made on the token and that no record here is of: an interrupted run
+// may have left them, or they are another program's.
+func (d *diagnosis) strays(info hardware.Info, names map[keys.PublicKey]string) {
+	for _, s := range info.Slots {
+		if s.Origin == hardware.OriginGenerated && !s.Public.IsZero() && names[s.Public] == "" {
+			d.skip("slot", fmt.Sprintf("%d/%v", info.Serial, s.Slot), "holds a key that regkey has no record of",
+				fmt.Sprintf("if it is of an interrupted run: regkey init NAME --hardware --adopt --serial %d --slot %v", info.Serial, s.Slot))
+		}
+	}
 }
 
 // slot looks whether the key of the record is still there.

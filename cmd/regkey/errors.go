@@ -13,6 +13,7 @@ import (
 
 	"github.com/cargo-regkey/regkey/cargo"
 	"github.com/cargo-regkey/regkey/enroll"
+	"github.com/cargo-regkey/regkey/hardware"
 )
 
 // Exit codes, as documented in the help.
@@ -89,7 +90,7 @@ func (a *app) finish(ctx context.Context, err error) int {
 		return 0
 	}
 	code := exitCode(ctx, err)
-	if code == exitCancelled && ctx.Err() != nil {
+	if code == exitCancelled && ctx.Err() != nil && !errors.As(err, new(*hardware.UnfinishedError)) {
 		err = errCancelled // what it was doing just then is of no interest
 	}
 	out := a.complaints

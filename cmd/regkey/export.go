@@ -74,6 +74,10 @@ func (a *app) runExport(ctx context.Context, o exportOptions) error {
 	if o.what == "public" {
 		return a.printLine("%v", record.Public)
 	}
+	if record.Protection == keys.Hardware {
+		return advised(fmt.Errorf("key %s is in a token: no file can be given to a job", record.Name),
+			"make the job a key of its own: \"regkey init ci --no-passphrase\", then \"regkey enroll --key ci --can publish\"")
+	}
 	lines := []string{"export REGKEY_KEY_FILE=" + shellQuote(store.Path(record.Name)), "export REGKEY_REGISTRY=" + shellQuote(e.Index)}
 	if e.Subject != "" {
 		lines = append(lines, "export REGKEY_SUBJECT="+shellQuote(e.Subject))

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/cargo-regkey/regkey/enroll"
+	"github.com/cargo-regkey/regkey/hardware"
 	"github.com/cargo-regkey/regkey/keys"
 	"github.com/cargo-regkey/regkey/registryclient"
 )
@@ -40,7 +41,8 @@ func (a *app) prepareRotation(ctx context.Context, e *enroll.Enrolment, life *en
 	if err != nil {
 		return err
 	}
-	if discovery.Hardware.Required && plan.Entry.Can != enroll.Read && !o.intoToken(plan.OldKey) {
+	refused := !o.intoToken(plan.OldKey) || discovery.Hardware.Touch && o.place.touch == hardware.TouchNever
+	if discovery.Hardware.Required && plan.Entry.Can != enroll.Read && refused {
 		if _, err := life.Keys.Lookup(plan.New); errors.Is(err, fs.ErrNotExist) {
 			return &policyError{label(e), describePolicy(discovery.Hardware)}
 		}

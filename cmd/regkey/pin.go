@@ -47,14 +47,15 @@ func (a *app) give(ctx context.Context, q pinQuestion, tries int) (keys.Secret, 
 	if secret, known := a.pins[q]; known {
 		return secret, nil
 	}
-	secret, err := a.ask1(ctx, q, tries)
+	secret, err := a.obtain(ctx, q, tries)
 	if err == nil {
 		a.pins[q] = secret
 	}
 	return secret, err
 }
 
-func (a *app) ask1(ctx context.Context, q pinQuestion, tries int) (keys.Secret, error) {
+// obtain reads the file, or asks.
+func (a *app) obtain(ctx context.Context, q pinQuestion, tries int) (keys.Secret, error) {
 	if file := a.getenv(q.file); file != "" {
 		return keys.PassphraseFromFile(ctx, file)
 	}

@@ -27,6 +27,7 @@ type UnknownRegistryError struct {
 	Home string // cargo's home folder, where it was looked for
 }
 
+// Error names the registry.
 func (e *UnknownRegistryError) Error() string {
 	return fmt.Sprintf("no registry %q in %q or in the environment", e.Name, e.Home)
 }
@@ -40,6 +41,7 @@ type ProjectOverrideError struct {
 	Own     string // the user's own index URL, "" if there is none
 }
 
+// Error shows the file and both URLs.
 func (e *ProjectOverrideError) Error() string {
 	if e.Own == "" {
 		return fmt.Sprintf("registry %q is set only by a project: %v says %s", e.Name, e.Project, e.Index)

@@ -21,6 +21,7 @@ type SyntaxError struct {
 	Message      string
 }
 
+// Error gives file, line and column, and nothing of the content.
 func (e *SyntaxError) Error() string {
 	where := Origin{File: e.File, Line: e.Line}.String()
 	if e.File == "" {

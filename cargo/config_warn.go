@@ -15,6 +15,7 @@ type Warning struct {
 	Where, What string
 }
 
+// String is the place and the sentence.
 func (w Warning) String() string { return w.Where + ": " + w.What }
 
 // Warnings lists what works against `credential-provider = [provider…]` under [registries.name] in

@@ -19,6 +19,7 @@ type NotEditableError struct {
 	Lines  string // the exact lines that the file should hold, ending in a line break
 }
 
+// Error says where and why; Lines are the caller's to show.
 func (e *NotEditableError) Error() string {
 	return "editing cargo's configuration: " + place(e.File, e.Line) + e.Reason
 }
@@ -31,6 +32,7 @@ type IndexConflictError struct {
 	Have, Want string // index URLs; a password in Have is masked
 }
 
+// Error shows both URLs.
 func (e *IndexConflictError) Error() string {
 	return fmt.Sprintf("editing cargo's configuration: %sregistry %q has the index %s, not %s", place(e.File, e.Line), e.Name, e.Have, e.Want)
 }

@@ -33,6 +33,7 @@ type NameConflictError struct {
 	Where       Origin
 }
 
+// Error shows both names.
 func (e *NameConflictError) Error() string {
 	return fmt.Sprintf("editing cargo's configuration: %v: index %s is registry %q already, and cargo refuses a second name for it, %q",
 		e.Where, e.Index, e.Existing, e.Name)

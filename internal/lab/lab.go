@@ -121,19 +121,26 @@ func (l *Lab) environ() []string {
 	return append(env, l.Env...)
 }
 
-// rustupHome is what cargo, where it is rustup's, needs to find its toolchain from another HOME.
+// rustupHome is what cargo, where it is rustup's, needs to find its toolchain from another HOME:
+// the folder .rustup beside the .cargo/bin that it stands in, or in the user's home.
 func rustupHome() string {
 	if home := os.Getenv("RUSTUP_HOME"); home != "" {
 		return home
 	}
-	user, err := os.UserHomeDir()
-	if err != nil {
-		return ""
+	var homes []string
+	if cargo, err := exec.LookPath("cargo"); err == nil {
+		homes = append(homes, filepath.Dir(filepath.Dir(filepath.Dir(cargo))))
 	}
-	if info, err := os.Stat(filepath.Join(user, ".rustup")); err != nil || !info.IsDir() {
-		return ""
+	if user, err := os.UserHomeDir(); err == nil {
+		homes = append(homes, user)
 	}
-	return filepath.Join(user, ".rustup")
+	for _, home := range homes {
+		path := filepath.Join(home, ".rustup")
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			return path
+		}
+	}
+	return ""
 }
 
 // A Result is how a program ended and what it wrote.
@@ -175,7 +182,11 @@ func (l *Lab) Run(ctx context.Context, dir, stdin, name string, args ...string) 
 // CargoVersion is what `cargo --version` says, or an error that says why the real cargo can't be
 // used here.
 func CargoVersion(ctx context.Context) (string, error) {
-	output, err := exec.CommandContext(ctx, "cargo", "--version").Output()
+	command := exec.CommandContext(ctx, "cargo", "--version")
+	if home := rustupHome(); home != "" {
+		command.Env = append(os.Environ(), "RUSTUP_HOME="+home)
+	}
+	output, err := command.Output()
 	if errors.Is(err, exec.ErrNotFound) {
 		return "", errors.New("there is no cargo here")
 	}

@@ -102,6 +102,8 @@ func (e readerError) Error() string {
 		return fmt.Sprintf("it is not running (PC/SC error %08x)", uint32(e))
 	case codeDenied:
 		return fmt.Sprintf("access is denied (PC/SC error %08x)", uint32(e))
+	case codeTimeout:
+		return "it does not answer"
 	}
 	return fmt.Sprintf("PC/SC error %08x", uint32(e))
 }
@@ -109,6 +111,7 @@ func (e readerError) Error() string {
 // Error codes of PC/SC (pcsclite.h).
 const (
 	codeUnknownReader     readerError = 0x80100009
+	codeTimeout           readerError = 0x8010000a // also ours, for a service that hangs
 	codeSharing           readerError = 0x8010000b
 	codeNoCard            readerError = 0x8010000c
 	codeProtocol          readerError = 0x8010000f

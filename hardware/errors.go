@@ -33,6 +33,8 @@ func (e *ServiceError) Remedy() string {
 	switch {
 	case errors.Is(e.Err, codeDenied):
 		return "pcscd runs but refuses this user: its polkit rules say who may use smart cards"
+	case errors.Is(e.Err, codeTimeout) && runtime.GOOS == "linux":
+		return "pcscd runs but hangs: restart it (systemctl restart pcscd)"
 	case runtime.GOOS == "linux":
 		return "install pcscd (Debian, Ubuntu: apt install pcscd; Fedora: dnf install pcsc-lite; Arch: pacman -S pcsclite ccid) and start it: systemctl enable --now pcscd.socket"
 	case runtime.GOOS == "windows":

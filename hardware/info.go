@@ -62,7 +62,7 @@ type SlotInfo struct {
 func List(ctx context.Context) ([]Info, error) { return newOpener().list(ctx) }
 
 func (o *opener) list(ctx context.Context) ([]Info, error) {
-	readers, err := o.readers()
+	readers, err := o.readers(ctx)
 	if err != nil {
 		return nil, err
 	}

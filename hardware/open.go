@@ -16,6 +16,8 @@ const (
 	sharingPause    = 50 * time.Millisecond
 	queuePatience   = time.Minute
 	queuePause      = 20 * time.Millisecond
+	// servicePatience is for a service that the system starts only when it is asked for.
+	servicePatience = 10 * time.Second
 )
 
 // Built reports whether this program can reach tokens.
@@ -30,6 +32,8 @@ type opener struct {
 	holders func() []string
 	queue   func(reader string) lock
 	awake   time.Duration
+	// patience is how long the service may take to answer.
+	patience time.Duration
 }
 
 // windowsPatience is less than the five seconds after which Windows resets a card that is taken and gets
@@ -38,12 +42,13 @@ const windowsPatience = 2 * time.Second
 
 func newOpener() *opener {
 	o := &opener{
-		system:  newSystem(),
-		now:     time.Now,
-		sleep:   sleep,
-		after:   time.After,
-		holders: holders,
-		queue:   queueFor,
+		system:   newSystem(),
+		now:      time.Now,
+		sleep:    sleep,
+		after:    time.After,
+		holders:  holders,
+		queue:    queueFor,
+		patience: servicePatience,
 	}
 	if runtime.GOOS == "windows" {
 		o.awake = windowsPatience
@@ -54,16 +59,21 @@ func newOpener() *opener {
 // Open takes the token with that serial number for this program alone, until [Token.Close]. Serial 0 means
 // the only one that is plugged in. It fails with [*NotFoundError], [*AmbiguousError], [*BusyError] after two seconds
 // (a minute where this project's own programs have it), [*ServiceError] or [ErrNotBuilt], and gives up when ctx ends.
-func Open(ctx context.Context, serial uint32) (*Token, error) {
-	return newOpener().open(ctx, serial)
+// A caller that has tokens open already names them as beside: nobody waits for their readers, and they count as present.
+func Open(ctx context.Context, serial uint32, beside ...*Token) (*Token, error) {
+	return newOpener().open(ctx, serial, beside...)
 }
 
-func (o *opener) open(ctx context.Context, serial uint32) (*Token, error) {
-	readers, err := o.readers()
+func (o *opener) open(ctx context.Context, serial uint32, beside ...*Token) (*Token, error) {
+	readers, err := o.readers(ctx)
 	if err != nil {
 		return nil, err
 	}
 	s := search{opener: o, serial: serial}
+	for _, t := range beside {
+		s.present = append(s.present, t.serial)
+		readers = slices.DeleteFunc(readers, func(reader string) bool { return reader == t.reader })
+	}
 	for _, reader := range readers {
 		if s.look(ctx, reader, false) {
 			return s.found, nil
@@ -130,9 +140,17 @@ func (s *search) result(ctx context.Context) (*Token, error) {
 	return nil, err
 }
 
-func (o *opener) readers() ([]string, error) {
-	readers, err := o.system.readers()
-	if err != nil {
+// readers also finds out whether the service answers at all: it does so at once, unless it hangs.
+func (o *opener) readers(ctx context.Context) ([]string, error) {
+	limited, cancel := context.WithTimeout(ctx, o.patience)
+	defer cancel()
+	readers, err := await(limited, o.system.readers, nil)
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case limited.Err() != nil && err != nil:
+		return nil, &ServiceError{codeTimeout}
+	case err != nil:
 		return nil, explain(0, "listing smart card readers", err)
 	}
 	return readers, nil
@@ -150,13 +168,15 @@ func (o *opener) take(ctx context.Context, reader string, patient bool) (*Token,
 		}
 		return nil, err
 	}
-	t := &Token{card: c, reader: reader, after: o.after, awake: o.awake, place: place, turn: make(chan struct{}, 1), gone: make(chan struct{})}
-	err = guard(func() error {
-		var err error
-		t.firmware = c.firmware()
-		t.serial, err = c.serial()
-		return err
-	})
+	t := &Token{
+		card: c, reader: reader, after: o.after, awake: o.awake, place: place, pukLeft: -1,
+		turn: make(chan struct{}, 1), gone: make(chan struct{}),
+	}
+	t.firmware = c.firmware()
+	t.serial, err = await(ctx, c.serial, func(uint32) { _ = t.Close() })
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil, err // the token is closed when it answers
+	}
 	// Tokens of other makers may have no serial number: 0 then, which only "any token" finds.
 	if errors.As(err, new(statusError)) || errors.Is(err, errNotFound) {
 		t.serial, err = 0, nil
@@ -183,7 +203,7 @@ func (o *opener) connect(ctx context.Context, reader string, place lock, patient
 		}
 	}
 	for until := o.now().Add(sharingPatience); ; {
-		c, err := o.system.open(reader)
+		c, err := await(ctx, func() (card, error) { return o.system.open(reader) }, closeLate)
 		if !errors.Is(err, codeSharing) {
 			return c, explain(0, "opening the token in reader "+reader, err)
 		}
@@ -193,6 +213,43 @@ func (o *opener) connect(ctx context.Context, reader string, place lock, patient
 		if err := o.sleep(ctx, sharingPause); err != nil {
 			return nil, err
 		}
+	}
+}
+
+// await runs a call that nothing can end before its time, and leaves it to itself when ctx ends: what it still
+// comes to, late gets, which may be nil. A panic of the library is an error.
+func await[T any](ctx context.Context, call func() (T, error), late func(T)) (T, error) {
+	type outcome struct {
+		answer T
+		err    error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		var o outcome
+		o.err = guard(func() (err error) {
+			o.answer, err = call()
+			return err
+		})
+		done <- o
+	}()
+	select {
+	case o := <-done:
+		return o.answer, o.err
+	case <-ctx.Done():
+		go func() {
+			if o := <-done; late != nil {
+				late(o.answer)
+			}
+		}()
+		var none T
+		return none, ctx.Err()
+	}
+}
+
+// closeLate gives a card back that nobody waits for any more; nil is none.
+func closeLate(c card) {
+	if c != nil {
+		_ = guard(c.close)
 	}
 }
 

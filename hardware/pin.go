@@ -21,8 +21,8 @@ const (
 // where it is left and the next is wrong too, only the last remains.
 const FewTries = 2
 
-// SpendLastTries says, for as long as the token is open, that a person knows how few tries are left and
-// wants to go on. It concerns the methods that are handed a PIN or PUK; a [Prompter] is told the number and says yes by answering.
+// SpendLastTries says that a person knows how few tries are left and wants to spend one: the next PIN or PUK that is sent, and
+// no other. It concerns the methods that are handed a PIN or PUK; a [Prompter] is told the number and says yes by answering.
 func (t *Token) SpendLastTries(ctx context.Context) error {
 	return t.use(ctx, func(u *use) error {
 		u.lastTries = true
@@ -104,6 +104,7 @@ func (u *use) spend(left int, puk bool) error {
 	case left > 0 && left <= FewTries && !u.lastTries:
 		return &FewTriesError{PUK: puk, Retries: left}
 	}
+	u.lastTries = false
 	return nil
 }
 
@@ -168,7 +169,7 @@ func (t *Token) ChangePIN(ctx context.Context, old, new keys.Secret) error {
 }
 
 // ChangePUK replaces the PUK. It fails with [*FormatError], [*FewTriesError] or [*PUKError]. Before firmware 5.3 nobody
-// can know how many tries the PUK has left, and one is spent.
+// can know how many tries the PUK has left until one was wrong, and one is spent.
 func (t *Token) ChangePUK(ctx context.Context, old, new keys.Secret) error {
 	return t.use(ctx, func(u *use) error {
 		if err := errors.Join(checkFormat(old, true), checkFormat(new, true)); err != nil {
@@ -178,7 +179,7 @@ func (t *Token) ChangePUK(ctx context.Context, old, new keys.Secret) error {
 			return err
 		}
 		err := u.do("changing the PUK", func() error { return u.card.changePUK(string(old.Reveal()), string(new.Reveal())) })
-		return refusedNew(wrong(err, true), true)
+		return refusedNew(u.wrongPUK(err), true)
 	})
 }
 
@@ -193,7 +194,7 @@ func (t *Token) Unblock(ctx context.Context, puk, newPIN keys.Secret) error {
 		}
 		u.unlocked, u.verified = true, false
 		err := u.do("unblocking the PIN", func() error { return u.card.unblock(string(puk.Reveal()), string(newPIN.Reveal())) })
-		return refusedNew(wrong(err, true), false)
+		return refusedNew(u.wrongPUK(err), false)
 	})
 }
 
@@ -202,7 +203,22 @@ func (u *use) spendPUK() error {
 	if err != nil {
 		return err
 	}
+	if puk.tries < 0 {
+		puk.tries = u.pukLeft
+	}
 	return u.spend(puk.tries, true)
+}
+
+// wrongPUK is wrong, and remembers what a token that can't be asked has told on this occasion.
+func (u *use) wrongPUK(err error) error {
+	var w wrongError
+	switch {
+	case err == nil:
+		u.pukLeft = -1
+	case errors.As(err, &w):
+		u.pukLeft = w.left
+	}
+	return wrong(err, true)
 }
 
 // refusedNew tells a new PIN or PUK that the token won't have (some forbid simple ones) from a wrong old one.

@@ -116,6 +116,16 @@ func TestLastTriesAreNotSpentUnasked(t *testing.T) {
 	if len(card.Slots()) != 1 {
 		t.Errorf("slots: %+v", card.Slots())
 	}
+	// A yes is for one try.
+	if err := token.SpendLastTries(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := token.VerifyPIN(ctx, wrongPIN); !errors.As(err, new(*PINError)) || card.PINTries() != 1 {
+		t.Fatalf("%d tries left, %v", card.PINTries(), err)
+	}
+	if err := token.VerifyPIN(ctx, wrongPIN); !errors.As(err, &few) || few.Retries != 1 || card.PINTries() != 1 {
+		t.Errorf("the last: %d tries left, %v", card.PINTries(), err)
+	}
 	if err := token.SpendLastTries(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -133,21 +143,21 @@ func TestPUKTries(t *testing.T) {
 			t.Errorf("%v: wrong: %v", firmware, err)
 		}
 		err := token.Unblock(t.Context(), secret("87654321"), secret("abcdef"))
-		if known := firmware[1] > 3; known {
-			// The tries can be asked for, so the last but one is not spent.
-			if few := new(FewTriesError); !errors.As(err, &few) || !few.PUK || card.PUKTries() != 2 {
+		// The tries are known, if only from the wrong PUK, so the last but one is not spent unasked; and nor is the last.
+		for left := 2; left > 0; left-- {
+			if few := new(FewTriesError); !errors.As(err, &few) || !few.PUK || few.Retries != left || card.PUKTries() != left {
 				t.Errorf("%v: %d tries left, %v", firmware, card.PUKTries(), err)
 			}
 			if err := token.SpendLastTries(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			err = token.Unblock(t.Context(), secret("87654321"), secret("abcdef"))
+			if err := token.Unblock(t.Context(), secret("87654321"), secret("abcdef")); !errors.As(err, &wrong) || wrong.Retries != left-1 {
+				t.Errorf("%v: %v", firmware, err)
+			}
+			err = token.ChangePUK(t.Context(), secret("87654321"), secret("abcdefgh"))
 		}
-		if !errors.As(err, &wrong) || wrong.Retries != 1 {
-			t.Errorf("%v: %v", firmware, err)
-		}
-		if err := token.ChangePUK(t.Context(), secret("87654321"), secret("abcdefgh")); !errors.As(err, &wrong) || wrong.Retries != 0 {
-			t.Errorf("%v: %v", firmware, err)
+		if !errors.As(err, &wrong) || wrong.Retries != 0 {
+			t.Errorf("%v: blocked: %v", firmware, err)
 		}
 		if err := token.Unblock(t.Context(), secret(puk123), secret("abcdef")); !errors.As(err, &wrong) || wrong.Retries != 0 {
 			t.Errorf("%v: blocked: %v", firmware, err)

@@ -34,7 +34,8 @@ type Token struct {
 	verified  bool // the PIN, by us
 	left      int  // the PIN's tries when they were last asked for
 	unlocked  bool // PIN or management key: closing has to end it
-	lastTries bool
+	lastTries bool // the next PIN or PUK may spend one of the last tries
+	pukLeft   int  // the PUK's tries when one was last wrong; -1 unknown
 }
 
 // Serial is the serial number that is printed on the token, or 0 where it has none.
@@ -47,7 +48,7 @@ func (t *Token) Firmware() Version { return t.firmware }
 func (t *Token) Reader() string { return t.reader }
 
 // Close gives the token back, with neither PIN nor management key left verified. Where a command
-// is still under way (see [Token]), that happens when it ends, or when the process does: the service
+// is still under way (see [Token]), or the service hangs, that happens when it ends, or when the process does: the service
 // resets a token whose program is gone. A token that was pulled out closes without an error.
 func (t *Token) Close() error {
 	var err error
@@ -55,7 +56,9 @@ func (t *Token) Close() error {
 		close(t.gone)
 		select {
 		case t.turn <- struct{}{}:
-			err = t.shut()
+			ctx, cancel := context.WithTimeout(context.Background(), servicePatience)
+			defer cancel()
+			_, err = await(ctx, func() (struct{}, error) { return struct{}{}, t.shut() }, nil)
 		default:
 			go func() {
 				t.turn <- struct{}{}

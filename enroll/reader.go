@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,8 +17,8 @@ import (
 	"github.com/cargo-regkey/regkey/keys"
 )
 
-// reader is the record of e's read key. It serves if it is in the store, and k lists it as a key
-// that can still read.
+// reader is the record of e's read key. It serves if it is in the store with its secret, and k lists
+// it as a key that can still read.
 func (l *Lifecycle) reader(e *Enrolment, k *SignedKeyset) (record keys.Record, serves bool, err error) {
 	if e == nil || k == nil || e.ReadKey == "" {
 		return keys.Record{}, false, nil
@@ -34,7 +35,51 @@ func (l *Lifecycle) reader(e *Enrolment, k *SignedKeyset) (record keys.Record, s
 		return keys.Record{}, false, err
 	}
 	entry, listed := k.Entry(record.Public.ID())
-	return record, listed && entry.Can.Has(Read) && entry.Alive(l.now()) && !slices.Contains(revoked, record.Public.ID()), nil
+	return record, listed && l.reads(entry, revoked) && l.hasSecret(record.Name), nil
+}
+
+// reads reports whether a key with that line can still read.
+func (l *Lifecycle) reads(e Entry, revoked []keys.ID) bool {
+	return e.Can.Has(Read) && e.Alive(l.now()) && !slices.Contains(revoked, e.Key.ID())
+}
+
+// hasSecret reports whether the software key's secret is here: the public facts may outlive it.
+func (l *Lifecycle) hasSecret(name string) bool {
+	_, err := os.Stat(l.Keys.Path(name))
+	return err == nil
+}
+
+// FitsReader reports whether a key of that name, which is here or is yet to be made, can come in as
+// the key that only reads. None can that has no secret here, is in hardware, was revoked or has
+// ended: such a key never comes back. Neither can one whose revocation certificate would find
+// another key's in its place. It judges by the keyset that is pinned, and asks nobody.
+func (l *Lifecycle) FitsReader(name string) (bool, error) {
+	record, err := l.Keys.Lookup(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		_, err := os.Lstat(l.certificatePath(name))
+		return errors.Is(err, fs.ErrNotExist), nil
+	}
+	if err != nil || record.Protection == keys.Hardware || !l.hasSecret(name) {
+		return false, err
+	}
+	revoked, err := l.State().revoked()
+	if err != nil {
+		return false, err
+	}
+	id := record.Public.ID()
+	k, err := l.State().Keyset()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	if err == nil {
+		if entry, listed := k.Entry(id); listed {
+			return l.reads(entry, revoked), nil
+		}
+		revoked = append(revoked, k.Revoked...)
+	}
+	_, err = os.Lstat(l.certificatePath(name))
+	free := errors.Is(err, fs.ErrNotExist) || l.sameCertificate(l.certificatePath(name), record.Public, fs.ErrExist) == nil
+	return free && !slices.Contains(revoked, id), nil
 }
 
 // addReader puts the read key into next, for as long as the key that it reads for, and into after;

@@ -195,7 +195,7 @@ func (a *app) enroll(ctx context.Context, home string, t target, record keys.Rec
 	}
 	a.purpose = "enrol " + record.Name + " at " + t.label()
 	if wantsReader {
-		if plan.Read, err = a.readerKey(a.store(home), record.Name); err != nil {
+		if plan.Read, err = a.readerKey(life, record.Name); err != nil {
 			return err
 		}
 	}

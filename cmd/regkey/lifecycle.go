@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
 
 	"github.com/cargo-regkey/regkey/enroll"
 	"github.com/cargo-regkey/regkey/keys"
@@ -33,14 +34,18 @@ func (a *app) readToken(ctx context.Context, home, index string) (string, error)
 	if err != nil {
 		return "", err
 	}
+	store := a.store(home)
 	name := cmp.Or(e.ReadKey, e.Key)
+	if _, err := os.Stat(store.Path(e.ReadKey)); err != nil && e.Key != "" {
+		name = e.Key // the key that reads is lost, and another is about to be made
+	}
 	if name == "" {
 		return "", fmt.Errorf("no key of this machine signs for %s any more", label(e))
 	}
 	// A read waits for no token: whoever only looks should not have to fetch it.
 	before := a.hurry
 	a.hurry = true
-	key, err := a.unlock(ctx, a.store(home), name)
+	key, err := a.unlock(ctx, store, name)
 	a.hurry = before
 	if err != nil {
 		return "", err

@@ -17,25 +17,37 @@ import (
 // readerKey is the software key that reads where name, a key in a token, would want a person for
 // each signature. It is made if there is none: without a passphrase, as nobody is asked for it
 // while cargo reads.
-func (a *app) readerKey(store *keys.Store, name string) (*keys.Record, error) {
-	reader := name + "-read"
-	if err := keys.CheckName(reader); err != nil {
+func (a *app) readerKey(life *enroll.Lifecycle, name string) (*keys.Record, error) {
+	reader, err := readerName(life, name)
+	if err != nil {
 		return nil, err
 	}
-	record, err := store.Lookup(reader)
+	record, err := life.Keys.Lookup(reader)
 	if errors.Is(err, fs.ErrNotExist) {
-		if record, err = a.makeKey(store, reader, keys.Ed25519, keys.Secret{}); err == nil {
+		if record, err = a.makeKey(life.Keys, reader, keys.Ed25519, keys.Secret{}); err == nil {
 			a.say("regkey: made the key %s, which can only read: cargo reads often, and %s wants its PIN or a touch each time;", reader, name)
-			a.say("        it has no passphrase: the mode 0600 of %s alone guards it", store.Path(reader))
+			a.say("        it has no passphrase: the mode 0600 of %s alone guards it", life.Keys.Path(reader))
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	if record.Protection == keys.Hardware {
-		return nil, advised(fmt.Errorf("the key %s, which is to read for %s, is in a token itself", reader, name), "give it another name, and enrol again")
-	}
 	return &record, nil
+}
+
+// readerName is NAME-read, or NAME-read-2, -3 and so on where the keys before it have ended, or
+// were lost and left something behind that is kept.
+func readerName(life *enroll.Lifecycle, name string) (string, error) {
+	reader := name + "-read"
+	for n := 2; ; n++ {
+		if err := keys.CheckName(reader); err != nil {
+			return "", err
+		}
+		if fits, err := life.FitsReader(reader); err != nil || fits {
+			return reader, err
+		}
+		reader = fmt.Sprintf("%s-read-%d", name, n)
+	}
 }
 
 // A policyError says that a registry would not take the key.

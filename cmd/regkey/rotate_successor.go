@@ -58,7 +58,7 @@ func (a *app) prepareRotation(ctx context.Context, e *enroll.Enrolment, life *en
 	if err != nil || !wantsReader {
 		return err
 	}
-	plan.Read, err = a.readerKey(life.Keys, plan.New)
+	plan.Read, err = a.readerKey(life, plan.New)
 	return err
 }
 

@@ -30,23 +30,36 @@ type holder struct {
 // newHolder skips, with the reason, where virtual tokens can't be reached.
 func newHolder(t *testing.T, cards ...string) *holder {
 	t.Helper()
-	if err := lab.HardwareTools(t.Context()); err != nil {
-		t.Skipf("this test needs virtual tokens, and %v", err)
-	}
-	l := newLab(t)
-	dir, err := os.MkdirTemp("", "tokens") // a socket's path is short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := tokenFolder(t)
 	tokens, err := lab.Plug(context.WithoutCancel(t.Context()), fixtures, dir, cards...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = tokens.Close() })
+	return holderOf(t, dir, tokens, tokens.Socket)
+}
+
+// tokenFolder is a folder for tokens, where virtual ones can be reached.
+func tokenFolder(t *testing.T) string {
+	t.Helper()
+	if err := lab.HardwareTools(t.Context()); err != nil {
+		t.Skipf("this test needs virtual tokens, and %v", err)
+	}
+	dir, err := os.MkdirTemp("", "tokens") // a socket's path is short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// holderOf is a fresh user of tokens that are found at a socket.
+func holderOf(t *testing.T, dir string, tokens *lab.Tokens, socket string) *holder {
+	t.Helper()
+	l := newLab(t)
 	h := &holder{l, tokens, filepath.Join(l.Dir, "pin")}
 	h.write(t, "pin", oldPIN)
-	l.Env = []string{"PCSCLITE_CSOCK_NAME=" + tokens.Socket, "REGKEY_PIN_FILE=" + h.pin, "XDG_CACHE_HOME=" + dir}
+	l.Env = []string{"PCSCLITE_CSOCK_NAME=" + socket, "REGKEY_PIN_FILE=" + h.pin, "XDG_CACHE_HOME=" + dir}
 	return h
 }
 

@@ -31,7 +31,9 @@ func BuildTokens(ctx context.Context, dir string) error {
 
 // Tokens are virtual tokens that are plugged in.
 type Tokens struct {
-	Socket string // for PCSCLITE_CSOCK_NAME
+	Socket string // for PCSCLITE_CSOCK_NAME; empty if they are plugged into a real daemon
+	// Reader is the address for [StartDaemon] where they are.
+	Reader string
 	// Authorities is a PEM file: who vouches for these tokens as Yubico does for its own.
 	Authorities string
 
@@ -68,11 +70,21 @@ type TokenState struct {
 // Plug starts virtual tokens, each described as virtualpivd's --card wants it, with the program
 // that [BuildTokens] put into bin. They need a folder of their own, dir.
 func Plug(ctx context.Context, bin, dir string, cards ...string) (*Tokens, error) {
-	t := &Tokens{Authorities: filepath.Join(dir, "authorities.pem")}
 	args := []string{"--dir", dir}
 	for _, card := range cards {
 		args = append(args, "--card", card)
 	}
+	return plug(ctx, bin, dir, args)
+}
+
+// PlugReal starts one virtual token that waits, on loopback, for the reader of a real daemon to call
+// (see [StartDaemon]). It must not be ordered to be removed: the reader's driver aborts the daemon.
+func PlugReal(ctx context.Context, bin, dir, card string) (*Tokens, error) {
+	return plug(ctx, bin, dir, []string{"--dir", dir, "--vpcd-listen", "--card", card})
+}
+
+func plug(ctx context.Context, bin, dir string, args []string) (*Tokens, error) {
+	t := &Tokens{Authorities: filepath.Join(dir, "authorities.pem")}
 	t.process = exec.CommandContext(ctx, filepath.Join(bin, virtualpivd), args...)
 	t.process.Stderr = os.Stderr
 	var err error
@@ -93,13 +105,14 @@ func Plug(ctx context.Context, bin, dir string, cards ...string) (*Tokens, error
 	}
 	var first struct {
 		Socket        string `json:"socket"`
+		VPCD          string `json:"vpcd"`
 		Roots         string `json:"roots"`
 		Intermediates string `json:"intermediates"`
 	}
 	if err := json.Unmarshal(line, &first); err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
-	t.Socket = first.Socket
+	t.Socket, t.Reader = first.Socket, first.VPCD
 	var all []byte
 	for _, file := range []string{first.Roots, first.Intermediates} {
 		text, err := os.ReadFile(file)

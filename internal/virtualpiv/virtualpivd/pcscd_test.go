@@ -5,68 +5,36 @@
 package main
 
 import (
-	"fmt"
-	"net"
+	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
+
+	"github.com/cargo-regkey/regkey/internal/lab"
 )
 
-// Where Debian puts them.
-const (
-	pcscdPath  = "/usr/sbin/pcscd"
-	driverPath = "/usr/lib/pcsc/drivers/serial/libifdvpcd.so"
-)
-
-// realDaemon starts a private pcscd whose one reader calls an address. Its socket is made here
-// and handed over, as systemd does, so that it needs no root and disturbs no other daemon.
+// realDaemon is the socket of a pcscd whose one reader calls an address.
 func realDaemon(t *testing.T, address string) (socket string) {
 	t.Helper()
-	for _, path := range []string{pcscdPath, driverPath} {
-		if _, err := os.Stat(path); err != nil {
-			t.Skipf("%s is not installed", path)
-		}
+	if err := lab.RealDaemonTools(); err != nil {
+		t.Skip(err)
 	}
-	dir, err := os.MkdirTemp("", "pcscd")
+	dir, err := os.MkdirTemp("", "pcscd") // a socket's path is short
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	text := fmt.Sprintf("FRIENDLYNAME \"Yubico YubiKey\"\nDEVICENAME %s\nLIBPATH %s\nCHANNELID 0x8C7B\n", address, driverPath)
-	if err := os.Mkdir(filepath.Join(dir, "conf"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "conf", "vpcd"), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, "pcscd.comm"), Net: "unix"})
+	daemon, err := lab.StartDaemon(context.WithoutCancel(t.Context()), dir, address)
 	if err != nil {
-		t.Fatal(err)
-	}
-	file, err := listener.File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	// LISTEN_PID has to be the daemon's own number, which only its shell knows in time.
-	command := exec.Command("/bin/sh", "-c", `LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" -f -c "$1"`, pcscdPath, filepath.Join(dir, "conf"))
-	command.ExtraFiles = []*os.File{file}
-	var said strings.Builder
-	command.Stdout, command.Stderr = &said, &said
-	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = command.Process.Kill()
-		_ = command.Wait()
-		_ = listener.Close()
-		_ = file.Close()
+		_ = daemon.Stop()
 		if t.Failed() {
-			t.Log(said.String())
+			t.Log(daemon.Log())
 		}
 	})
-	return filepath.Join(dir, "pcscd.comm")
+	return daemon.Socket
 }
 
 func TestRealDaemon(t *testing.T) {

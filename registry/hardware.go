@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/cargo-regkey/regkey/enroll"
@@ -102,14 +103,25 @@ func (s *Server) judgeHardware(ctx context.Context, tx *storage.Tx, previous, ne
 	return nil
 }
 
-// gains reports whether e may do more than read, and something that its key might not do in previous, which may be nil.
+// gains reports whether e may do more than read, and something that its key might not do in previous, which may be nil: a right,
+// on a crate that it was kept from, or at a time after its end.
 func gains(previous *enroll.SignedKeyset, e enroll.Entry) bool {
 	rights := e.Can &^ enroll.Read
 	if previous == nil || rights == 0 {
 		return rights != 0
 	}
 	before, _ := previous.Entry(e.Key.ID())
-	return !before.Can.Has(rights)
+	longer := !before.Until.IsZero() && (e.Until.IsZero() || e.Until.After(before.Until))
+	return !before.Can.Has(rights) || longer || widens(before.Crates, e.Crates)
+}
+
+// widens reports whether next are patterns of crates for more than before, none being all crates. It takes a pattern that is new for
+// more, whatever it matches.
+func widens(before, next []string) bool {
+	if len(before) == 0 {
+		return false
+	}
+	return len(next) == 0 || slices.ContainsFunc(next, func(pattern string) bool { return !slices.Contains(before, pattern) })
 }
 
 // unattested is the refusal of a key without an attestation, or, with a cause, with one of an unknown maker.

@@ -262,6 +262,29 @@ func TestPolicyIsForWhatGains(t *testing.T) {
 	}
 }
 
+// A key that stood before the policy for some crates, or for some time, does not come to all crates, or to more time.
+func TestPolicyIsForWhatGainsCratesOrTime(t *testing.T) {
+	l := newLab(t)
+	laptop, publisher := generate(t, keys.Ed25519), generate(t, keys.P384)
+	a := l.enrol("team", laptop)
+	manages := may(laptop, enroll.CanEverything)
+	bounded := func(until time.Duration, crates ...string) enroll.Entry {
+		e := may(publisher, enroll.Publish)
+		if e.Crates = crates; until > 0 {
+			e.Until = l.clock.now().Add(until).Truncate(time.Second)
+		}
+		return e
+	}
+	week, day := 7*24*time.Hour, 24*time.Hour
+	a.attest(a.draft(manages, bounded(week, "bar", "foo-*")), 0, "", nil, laptop, publisher)
+	l.open(policy(registry.HardwarePolicy{Required: true, Roots: roots()}))
+
+	for _, more := range []enroll.Entry{bounded(week), bounded(week, "*"), bounded(week, "bar", "other"), bounded(0, "bar", "foo-*"), bounded(2*week, "bar")} {
+		a.attest(a.draft(manages, more), 403, "attestation-missing", nil, laptop)
+	}
+	a.attest(a.draft(manages, bounded(day, "bar")), 0, "", nil, laptop)
+}
+
 func TestHardwareInDiscovery(t *testing.T) {
 	for _, c := range []struct {
 		policy registry.HardwarePolicy

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -43,7 +45,11 @@ func (a *app) openToken(ctx context.Context, serial uint32) (*hardware.Token, er
 	if err := a.cantReach(); err != nil {
 		return nil, err
 	}
-	t, err := hardware.Open(ctx, serial)
+	open := slices.Collect(maps.Values(a.tokens))
+	t, err := hardware.Open(ctx, serial, open...)
+	if serial == 0 && len(open) == 1 && errors.As(err, new(*hardware.NotFoundError)) {
+		return open[0], nil
+	}
 	var several *hardware.AmbiguousError
 	if errors.As(err, &several) && a.terminal {
 		if serial, err = a.chooseToken(ctx, several.Serials); err != nil {
@@ -76,7 +82,8 @@ func (a *app) awaitToken(ctx context.Context, serial uint32) (*hardware.Token, e
 	waiting, cancel := context.WithTimeout(ctx, a.plugLimit)
 	defer cancel()
 	for told := false; ; told = true {
-		t, err := a.openToken(waiting, serial)
+		// One that is plugged in and busy has a time of its own.
+		t, err := a.openToken(ctx, serial)
 		var absent *hardware.NotFoundError
 		if !errors.As(err, &absent) {
 			return t, err

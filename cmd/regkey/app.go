@@ -35,13 +35,14 @@ type app struct {
 
 	plugLimit time.Duration // how long to wait for a token that is not plugged in
 
-	unlocked map[string]keys.Signer      // by name, so that each passphrase is asked once
-	tokens   map[uint32]*hardware.Token  // that are open, by serial number
-	pins     map[pinQuestion]keys.Secret // that were given in this run
-	few      map[pinQuestion]int         // how many tries were left when a person said to go on
-	purpose  string                      // what is being signed, for whoever has to touch a token
-	hurry    bool                        // nobody waits for a token that is not plugged in
-	linewise bool                        // questions are asked line by line, whatever the terminal can do
+	unlocked    map[string]keys.Signer      // by name, so that each passphrase is asked once
+	tokens      map[uint32]*hardware.Token  // that are open, by serial number
+	pins        map[pinQuestion]keys.Secret // that were given in this run
+	few         map[pinQuestion]int         // how many tries were left when a person said to go on
+	purpose     string                      // what is being signed, for whoever has to touch a token
+	hurry       bool                        // nobody waits for a token that is not plugged in
+	readsItself bool                        // the key that signs reads too, though there is another for that
+	linewise    bool                        // questions are asked line by line, whatever the terminal can do
 
 	unreachable error // why the twin, which reaches tokens, did not start
 }

@@ -156,16 +156,8 @@ func (a *app) enroll(ctx context.Context, home string, t target, record keys.Rec
 	if err != nil {
 		return err
 	}
-	if o.afterReset && old != nil && !old.Manual {
-		if err := a.setAside(ctx, life, t, o); err != nil {
-			return err
-		}
-		old = nil
-	}
-	if o.account == "" && (old == nil || old.Manual) && !life.State().Pending() {
-		if o.account, err = a.text(ctx, "Account at "+t.label(), "", "--account", enroll.CheckAccount); err != nil {
-			return err
-		}
+	if err := a.lookBack(ctx, life, t, old, &o); err != nil {
+		return err
 	}
 	plan, err := life.PlanEnrolment(ctx, enroll.EnrolOptions{
 		Account: o.account, Key: record, With: o.with, Can: o.can, Crates: o.crates, Until: o.until,
@@ -208,6 +200,23 @@ func (a *app) enroll(ctx context.Context, home string, t target, record keys.Rec
 	}
 	outcome, cargoErr := a.configureCargo(t, o.leaveCargo)
 	return errors.Join(a.reportEnrolment(t, record, done, outcome, o), cargoErr)
+}
+
+// lookBack brings what stands here from earlier up to date, and completes o where nothing does.
+func (a *app) lookBack(ctx context.Context, life *enroll.Lifecycle, t target, old *enroll.Enrolment, o *enrollOptions) (err error) {
+	if o.afterReset && old != nil && !old.Manual {
+		if err := a.setAside(ctx, life, t, *o); err != nil {
+			return err
+		}
+		old = nil
+	}
+	if err := a.hearOfReader(ctx, life, old); err != nil {
+		return err
+	}
+	if o.account == "" && (old == nil || old.Manual) && !life.State().Pending() {
+		o.account, err = a.text(ctx, "Account at "+t.label(), "", "--account", enroll.CheckAccount)
+	}
+	return err
 }
 
 // setAside lets a new chain begin where the registry no longer shows the one that this machine has

@@ -107,7 +107,7 @@ var refusals = map[string]string{
 	"account-unknown":     "check the account's name, and that this key is still enrolled: \"regkey status --online\"",
 	"keyset-conflict":     "another machine changed the keyset meanwhile: run the same command again",
 	"key-in-use":          "every account has keys of its own: make another one with \"regkey init NAME\"",
-	"key-revoked":         "a revoked key never comes back: make another one with \"regkey init NAME\"",
+	"key-revoked":         "a revoked key never comes back: make another one with \"regkey init NAME\"; \"regkey enroll\" replaces one that only reads",
 	"token-expired":       "check this machine's clock",
 	"token-not-yet-valid": "check this machine's clock",
 	"keyset-wrong-time":   "check this machine's clock",

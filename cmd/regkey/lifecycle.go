@@ -36,8 +36,8 @@ func (a *app) readToken(ctx context.Context, home, index string) (string, error)
 	}
 	store := a.store(home)
 	name := cmp.Or(e.ReadKey, e.Key)
-	if _, err := os.Stat(store.Path(e.ReadKey)); err != nil && e.Key != "" {
-		name = e.Key // the key that reads is lost, and another is about to be made
+	if _, err := os.Stat(store.Path(e.ReadKey)); e.Key != "" && (err != nil || a.readsItself) {
+		name = e.Key // the key that reads is lost or has ended, and another is about to be made
 	}
 	if name == "" {
 		return "", fmt.Errorf("no key of this machine signs for %s any more", label(e))

@@ -3,15 +3,18 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/cargo-regkey/regkey/enroll"
 	"github.com/cargo-regkey/regkey/hardware"
 	"github.com/cargo-regkey/regkey/keys"
 	"github.com/cargo-regkey/regkey/registryclient"
+	"github.com/cargo-regkey/regkey/token"
 )
 
 // readerKey is the software key that reads where name, a key in a token, would want a person for
@@ -33,6 +36,23 @@ func (a *app) readerKey(life *enroll.Lifecycle, name string) (*keys.Record, erro
 		return nil, err
 	}
 	return &record, nil
+}
+
+// hearOfReader finds out whether the key that reads for old has been ended elsewhere. If it was, this
+// machine may not be told so unless the key that signs reads for itself, which it does from here on.
+// Other failures are left to what comes next.
+func (a *app) hearOfReader(ctx context.Context, life *enroll.Lifecycle, old *enroll.Enrolment) error {
+	if old == nil || old.Manual || old.ReadKey == "" || old.Key == "" || life.State().Pending() {
+		return nil
+	}
+	_, err := life.Sync(ctx)
+	refused, ok := errors.AsType[*registryclient.Error](err)
+	if !ok || !slices.Contains([]token.Code{token.CodeKeyUnknown, token.CodeKeyRevoked, token.CodeKeyExpired}, token.Code(refused.Code)) {
+		return nil
+	}
+	a.readsItself, a.purpose = true, "read the keyset at "+label(old)
+	_, err = life.Sync(ctx)
+	return err
 }
 
 // readerName is NAME-read, or NAME-read-2, -3 and so on where the keys before it have ended, or

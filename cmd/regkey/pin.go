@@ -67,6 +67,10 @@ func (a *app) obtain(ctx context.Context, q pinQuestion, tries int) (keys.Secret
 	if tries > 0 {
 		question = fmt.Sprintf("%s of YubiKey %d (%s):", q.what, q.serial, triesLeft(tries))
 	}
+	if a.linewise && a.purpose != "" {
+		// Between the lines of cargo, which did not say what is to be signed; and a key may want no touch.
+		question = a.purpose + ": " + question
+	}
 	return a.secret(ctx, question, "")
 }
 

@@ -202,9 +202,9 @@ func (a *app) tokenKey(ctx context.Context, home string, e *enroll.Enrolment, op
 }
 
 // purpose says what is signed, to the person who has to touch the token. The crate's name and
-// version come from the project at hand.
+// version come from the project at hand, and push nothing else off the screen.
 func (r tokenRequest) purpose(registry string) string {
-	crate := cargo.Printable(strings.TrimSpace(r.Name + " " + r.Version))
+	crate := cargo.Printable(fmt.Sprintf("%.200s", strings.TrimSpace(r.Name+" "+r.Version)))
 	switch r.Operation {
 	case "read":
 		return "read from " + registry

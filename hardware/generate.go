@@ -134,7 +134,7 @@ func (u *use) unchanged(before SlotInfo, err error) bool {
 	case errors.As(err, new(*ManagementKeyError)) || errors.As(err, &refused):
 		return true
 	case u.ctx.Err() != nil:
-		return u.stray == nil
+		return u.stray == nil && errors.Is(err, u.ctx.Err())
 	}
 	now, err := u.slot(before.Slot)
 	return err == nil && now == before

@@ -5,6 +5,7 @@
 package hardware
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -161,5 +162,18 @@ func TestAttestationsOfTokens(t *testing.T) {
 			t.Error(err)
 		}
 		daemon.Remove(reader)
+	}
+}
+
+// A token that is pulled out while a person gives up may have made the key: it can't be asked any more.
+func TestUnchangedWhenAllEnds(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	u := &use{Token: &Token{}, ctx: ctx}
+	if u.unchanged(SlotInfo{Slot: 0x9a}, &RemovedError{}) {
+		t.Error("pulled out: nothing is certain")
+	}
+	if !u.unchanged(SlotInfo{Slot: 0x9a}, context.Canceled) {
+		t.Error("cancelled before anything was sent")
 	}
 }

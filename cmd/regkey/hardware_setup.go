@@ -83,6 +83,7 @@ func (a *app) runHardwareSetup(ctx context.Context, o setupOptions) error {
 		done.ManagementKey, err = a.setupManagementKey(ctx, t, info)
 	}
 	if err != nil {
+		a.tellChanged(done)
 		return err
 	}
 	if o.json {
@@ -93,6 +94,18 @@ func (a *app) runHardwareSetup(ctx context.Context, o setupOptions) error {
 	)
 	a.advise(`next: "regkey init NAME --hardware" makes a key on it`)
 	return err
+}
+
+// changed is a PIN or PUK that has been replaced.
+const changed = "changed"
+
+// tellChanged says what an interrupted run has changed: the old one would cost a try.
+func (a *app) tellChanged(done setupFacts) {
+	for _, one := range []struct{ what, became, file string }{{"PIN", done.PIN, envPINFile}, {"PUK", done.PUK, envPUKFile}} {
+		if one.became == changed {
+			a.say("regkey: the %s of YubiKey %d is the new one already: where %s is set, its file has to hold that now", one.what, done.Serial, one.file)
+		}
+	}
 }
 
 // A swap is a PIN or PUK that is to be replaced.
@@ -122,7 +135,7 @@ func (a *app) setupPUK(ctx context.Context, t *hardware.Token, info hardware.Inf
 func (a *app) swap(ctx context.Context, t *hardware.Token, s swap) (string, error) {
 	switch s.original {
 	case hardware.No:
-		return "kept: it is not the factory's", nil
+		return "kept: it is not the factory's", a.recall(ctx, s)
 	case hardware.Yes:
 		a.pins[s.pinQuestion] = keys.NewSecret([]byte(s.factory))
 	default:
@@ -148,7 +161,24 @@ func (a *app) swap(ctx context.Context, t *hardware.Token, s swap) (string, erro
 		return "", err
 	}
 	a.pins[s.pinQuestion] = set
-	return "changed", nil
+	return changed, nil
+}
+
+// recall takes the new one for the one that stands, where an interrupted run must have set it: the file with the old one
+// holds the factory's, which the token says it is not.
+func (a *app) recall(ctx context.Context, s swap) error {
+	if a.getenv(s.newFile) == "" || a.getenv(s.file) == "" {
+		return nil
+	}
+	old, err := keys.PassphraseFromFile(ctx, a.getenv(s.file))
+	if err != nil || string(old.Reveal()) != s.factory {
+		return err
+	}
+	set, err := keys.PassphraseFromFile(ctx, a.getenv(s.newFile))
+	if err == nil {
+		a.pins[s.pinQuestion] = set
+	}
+	return err
 }
 
 // wantsChange is for tokens that don't tell: who has given a new one wants it.

@@ -159,42 +159,17 @@ func (a *app) enroll(ctx context.Context, home string, t target, record keys.Rec
 	if err := a.lookBack(ctx, life, t, old, &o); err != nil {
 		return err
 	}
-	plan, err := life.PlanEnrolment(ctx, enroll.EnrolOptions{
+	plan, err := a.planEnrolment(ctx, life, discovery, t, enroll.EnrolOptions{
 		Account: o.account, Key: record, With: o.with, Can: o.can, Crates: o.crates, Until: o.until,
 		Name: t.name, Challenge: discovery.Challenge, MaxAge: discovery.MaxAge, Insecure: insecure, Certificate: o.certificate,
 	})
 	if err != nil {
 		return err
 	}
-	if plan.Step == enroll.EnrolFirst && !slices.Contains(discovery.Bootstrap, "code") {
-		return fmt.Errorf("enrolling at %s: it takes no invite codes, and regkey knows no other way to begin there", t.label())
-	}
-	wantsReader, err := plan.WantsReader()
-	if err != nil {
-		return err
-	}
-	if plan.Step != enroll.EnrolDone {
-		if err := a.checkPolicy(t.label(), discovery.Hardware, record, o.can); err != nil {
-			return err
-		}
-	}
 	if err := a.confirmEnrolment(ctx, t, plan, o); err != nil {
 		return err
 	}
-	code, err := a.code(ctx, plan, o)
-	if err != nil {
-		return err
-	}
-	a.purpose = "enrol " + record.Name + " at " + t.label()
-	if wantsReader {
-		if plan.Read, err = a.readerKey(life, record.Name); err != nil {
-			return err
-		}
-	}
-	done, err := plan.Run(ctx, code)
-	if refused, ok := errors.AsType[*registryclient.Error](err); ok && refused.Code == "keyset-conflict" && plan.Step == enroll.EnrolFirst {
-		return advised(err, "the account has keys already: enrol this one on a machine that has a key that manages it, or ask the operator to reset the account")
-	}
+	done, err := a.runEnrolment(ctx, life, t, plan, o)
 	if err != nil {
 		return err
 	}
@@ -217,6 +192,46 @@ func (a *app) lookBack(ctx context.Context, life *enroll.Lifecycle, t target, ol
 		o.account, err = a.text(ctx, "Account at "+t.label(), "", "--account", enroll.CheckAccount)
 	}
 	return err
+}
+
+// planEnrolment finds out what enrolling means now, and whether the registry would have it.
+func (a *app) planEnrolment(
+	ctx context.Context, life *enroll.Lifecycle, discovery *registryclient.Discovery, t target, o enroll.EnrolOptions,
+) (*enroll.EnrolPlan, error) {
+	plan, err := life.PlanEnrolment(ctx, o)
+	if err != nil || plan.Step == enroll.EnrolDone {
+		return plan, err
+	}
+	if plan.Step == enroll.EnrolFirst && !slices.Contains(discovery.Bootstrap, "code") {
+		return nil, fmt.Errorf("enrolling at %s: it takes no invite codes, and regkey knows no other way to begin there", t.label())
+	}
+	return plan, a.checkPolicy(t.label(), discovery.Hardware, o.Key, o.Can)
+}
+
+// runEnrolment asks for the code, makes the key that only reads where one is wanted, and carries
+// the plan out.
+func (a *app) runEnrolment(
+	ctx context.Context, life *enroll.Lifecycle, t target, plan *enroll.EnrolPlan, o enrollOptions,
+) (*enroll.Enrolled, error) {
+	code, err := a.code(ctx, plan, o)
+	if err != nil {
+		return nil, err
+	}
+	a.purpose = "enrol " + plan.Key.Name + " at " + t.label()
+	wantsReader, err := plan.WantsReader()
+	if err != nil {
+		return nil, err
+	}
+	if wantsReader {
+		if plan.Read, err = a.readerKey(life, plan.Key.Name); err != nil {
+			return nil, err
+		}
+	}
+	done, err := plan.Run(ctx, code)
+	if refused, ok := errors.AsType[*registryclient.Error](err); ok && refused.Code == "keyset-conflict" && plan.Step == enroll.EnrolFirst {
+		return nil, advised(err, "the account has keys already: enrol this one on a machine that has a key that manages it, or ask the operator to reset the account")
+	}
+	return done, err
 }
 
 // setAside lets a new chain begin where the registry no longer shows the one that this machine has

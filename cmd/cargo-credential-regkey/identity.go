@@ -55,17 +55,7 @@ func (id *identity) forReading() *identity {
 // wraps errNotEnrolled if that is the only fault.
 func (p *provider) identity(index string) (*identity, error) {
 	if file := p.getenv(envKeyFile); file != "" && p.getenv(envRegistry) == index {
-		return &identity{
-			registry:  index,
-			key:       fmt.Sprintf("key file %q", file),
-			subject:   p.getenv(envSubject),
-			challenge: p.getenv(envChallenge) == "1",
-			window:    defaultWindow,
-			recovery:  "set " + envKeyFile + " to the file that holds the key",
-			open: func(ctx context.Context, ask keys.PassphraseFunc) (*keys.SoftwareKey, error) {
-				return keys.OpenKeyFile(ctx, file, ask)
-			},
-		}, nil
+		return p.fromEnvironment(index, file), nil
 	}
 	dir, err := p.home()
 	if err != nil {
@@ -110,4 +100,19 @@ func (p *provider) identity(index string) (*identity, error) {
 		}
 	}
 	return id, nil
+}
+
+// fromEnvironment is the identity of a job that has a key file and no home of regkey's.
+func (p *provider) fromEnvironment(index, file string) *identity {
+	return &identity{
+		registry:  index,
+		key:       fmt.Sprintf("key file %q", file),
+		subject:   p.getenv(envSubject),
+		challenge: p.getenv(envChallenge) == "1",
+		window:    defaultWindow,
+		recovery:  "set " + envKeyFile + " to the file that holds the key",
+		open: func(ctx context.Context, ask keys.PassphraseFunc) (*keys.SoftwareKey, error) {
+			return keys.OpenKeyFile(ctx, file, ask)
+		},
+	}
 }

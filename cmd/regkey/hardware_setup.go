@@ -36,7 +36,8 @@ unblocks the PIN after three wrong ones; and the management key, for which a ran
 made and kept on the token, where the PIN opens it.
 
 PIN and PUK are asked for on the terminal, or read from the files that REGKEY_PIN_FILE,
-REGKEY_PUK_FILE, REGKEY_NEW_PIN_FILE and REGKEY_NEW_PUK_FILE name. A management key that
+REGKEY_PUK_FILE, REGKEY_NEW_PIN_FILE and REGKEY_NEW_PUK_FILE name; with _12345678 behind it, a
+name is for the token with that serial number alone. A management key that
 another tool set is read from the file that REGKEY_MANAGEMENT_KEY_FILE names.
 
 Running it again completes what was interrupted.

@@ -30,10 +30,19 @@ type pinQuestion struct {
 func pinOf(serial uint32) pinQuestion { return pinQuestion{"PIN", envPINFile, serial} }
 func pukOf(serial uint32) pinQuestion { return pinQuestion{"PUK", envPUKFile, serial} }
 
+// secretFile is the path that the environment names for a token: with its serial number, like
+// REGKEY_PIN_FILE_12345678, where several tokens have PINs of their own; else for every token.
+func (a *app) secretFile(q pinQuestion) string {
+	if own := a.getenv(fmt.Sprintf("%s_%d", q.file, q.serial)); own != "" {
+		return own
+	}
+	return a.getenv(q.file)
+}
+
 // canGive reports whether there is a file, or somebody to ask.
 func (a *app) canGive(q pinQuestion) bool {
 	_, known := a.pins[q]
-	return known || a.getenv(q.file) != "" || a.terminal
+	return known || a.secretFile(q) != "" || a.terminal
 }
 
 // give is the PIN or PUK: the one that was given before, the content of the file, or what a person
@@ -56,7 +65,7 @@ func (a *app) give(ctx context.Context, q pinQuestion, tries int) (keys.Secret, 
 
 // obtain reads the file, or asks.
 func (a *app) obtain(ctx context.Context, q pinQuestion, tries int) (keys.Secret, error) {
-	if file := a.getenv(q.file); file != "" {
+	if file := a.secretFile(q); file != "" {
 		return keys.PassphraseFromFile(ctx, file)
 	}
 	if !a.terminal {

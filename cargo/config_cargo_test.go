@@ -18,6 +18,8 @@ import (
 	"testing"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/cargo-regkey/regkey/internal/realcargo"
 )
 
 // recordTo names the file to which the recording provider writes; it goes through cargo's environment.
@@ -72,19 +74,15 @@ func serveRecorder(record string) error {
 
 // findCargo returns a cargo whose behaviour this package describes, or skips the test and says why.
 var findCargo = sync.OnceValues(func() (string, string) {
-	path, err := exec.LookPath("cargo")
+	path, said, err := realcargo.Find()
 	if err != nil {
-		return "", "no cargo in PATH"
+		return "", err.Error()
 	}
-	out, err := exec.Command(path, "--version").Output()
-	if err != nil {
-		return "", fmt.Sprintf("cargo --version: %v", err)
-	}
-	version := regexp.MustCompile(`^cargo 1\.(\d+)\.`).FindSubmatch(out)
+	version := regexp.MustCompile(`^cargo 1\.(\d+)\.`).FindStringSubmatch(said)
 	if version == nil {
-		return "", fmt.Sprintf("cargo --version says %q", out)
+		return "", fmt.Sprintf("cargo --version says %q", said)
 	}
-	if minor, _ := strconv.Atoi(string(version[1])); minor < 95 {
+	if minor, _ := strconv.Atoi(version[1]); minor < 95 {
 		return "", fmt.Sprintf("cargo is 1.%d, older than the 1.95 that is described", minor)
 	}
 	return path, ""

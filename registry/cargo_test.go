@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/cargo-regkey/regkey/enroll"
+	"github.com/cargo-regkey/regkey/internal/realcargo"
 	"github.com/cargo-regkey/regkey/keys"
 	"github.com/cargo-regkey/regkey/registry"
 )
@@ -27,9 +28,9 @@ type cargoUser struct {
 
 func newCargoUser(t *testing.T, change ...func(*registry.Config)) *cargoUser {
 	t.Helper()
-	cargo, err := exec.LookPath("cargo")
+	cargo, _, err := realcargo.Find()
 	if err != nil {
-		t.Skip("cargo is not installed, so it can't be asked")
+		t.Skipf("the real cargo is not asked: %v", err)
 	}
 	u := &cargoUser{cargo: cargo, home: t.TempDir(), key: generate(t, keys.P384)}
 	u.lab = newLab(t, append(change, func(c *registry.Config) { c.Now = time.Now })...)

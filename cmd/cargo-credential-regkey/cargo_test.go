@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/cargo-regkey/regkey/enroll"
+	"github.com/cargo-regkey/regkey/internal/realcargo"
 	"github.com/cargo-regkey/regkey/keys"
 	"github.com/cargo-regkey/regkey/token"
 )
@@ -40,8 +41,8 @@ type sent struct{ method, path, authorization string }
 // newWorld needs cargo; where there is none the test says so and is skipped.
 func newWorld(t *testing.T, authRequired bool) *world {
 	t.Helper()
-	if _, err := exec.LookPath("cargo"); err != nil {
-		t.Skip("cargo is not installed: what cargo makes of the answers is not tested")
+	if _, _, err := realcargo.Find(); err != nil {
+		t.Skipf("what cargo makes of the answers is not tested: %v", err)
 	}
 	w := &world{t: t, user: newUser(t), project: filepath.Join(t.TempDir(), "project"), home: filepath.Join(t.TempDir(), "cargo")}
 	server := httptest.NewServer(w.handler(authRequired))

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/cargo-regkey/regkey/internal/lab"
+	"github.com/cargo-regkey/regkey/internal/realcargo"
 )
 
 // A stage is where the demonstration runs, and how it prints.
@@ -34,7 +35,7 @@ func newStage(ctx context.Context, dir string) (*stage, error) {
 		return nil, err
 	}
 	s.lab = l
-	if version, err := lab.CargoVersion(ctx); err != nil {
+	if _, version, err := realcargo.Find(); err != nil {
 		s.say("%v: a built-in client takes cargo's part, with the same provider and the same requests", err)
 	} else {
 		s.cargo = true

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/cargo-regkey/regkey/internal/lab"
+	"github.com/cargo-regkey/regkey/internal/realcargo"
 )
 
 // bin holds the programs, built once, and fixtures the one that serves virtual tokens, where it is of use.
@@ -45,7 +46,7 @@ func run(m *testing.M) int {
 // needCargo skips, with the reason, where the real cargo can't be used.
 func needCargo(t *testing.T) {
 	t.Helper()
-	if _, err := lab.CargoVersion(t.Context()); err != nil {
+	if _, _, err := realcargo.Find(); err != nil {
 		t.Skipf("this test runs the real cargo, and %v", err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/cargo-regkey/regkey/internal/lab"
+	"github.com/cargo-regkey/regkey/internal/realcargo"
 )
 
 // realHolder is a holder whose one token is in the reader of a pcscd of its own. The token must stay
@@ -55,7 +56,7 @@ type client struct {
 
 func newClient(t *testing.T, h *holder, r *lab.Registry) client {
 	t.Helper()
-	_, err := lab.CargoVersion(t.Context())
+	_, _, err := realcargo.Find()
 	if err != nil {
 		t.Logf("a stand-in takes cargo's part: %v", err)
 	}

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/cargo-regkey/regkey/internal/realcargo"
 )
 
 // A Lab is one user on one machine: a home folder and the programs. Several may stand side by side,
@@ -112,35 +114,13 @@ func (l *Lab) environ() []string {
 		// Sample crates are built once each: what incremental builds store is never used.
 		"CARGO_INCREMENTAL=0",
 	}
-	if home := rustupHome(); home != "" {
-		env = append(env, "RUSTUP_HOME="+home)
+	if _, _, err := realcargo.Find(); err == nil && os.Getenv("RUSTUP_HOME") != "" {
+		env = append(env, "RUSTUP_HOME="+os.Getenv("RUSTUP_HOME"))
 	}
 	if runtime.GOOS == "windows" {
 		env = append(env, "SystemRoot="+os.Getenv("SystemRoot"))
 	}
 	return append(env, l.Env...)
-}
-
-// rustupHome is what cargo, where it is rustup's, needs to find its toolchain from another HOME:
-// the folder .rustup beside the .cargo/bin that it stands in, or in the user's home.
-func rustupHome() string {
-	if home := os.Getenv("RUSTUP_HOME"); home != "" {
-		return home
-	}
-	var homes []string
-	if cargo, err := exec.LookPath("cargo"); err == nil {
-		homes = append(homes, filepath.Dir(filepath.Dir(filepath.Dir(cargo))))
-	}
-	if user, err := os.UserHomeDir(); err == nil {
-		homes = append(homes, user)
-	}
-	for _, home := range homes {
-		path := filepath.Join(home, ".rustup")
-		if info, err := os.Stat(path); err == nil && info.IsDir() {
-			return path
-		}
-	}
-	return ""
 }
 
 // A Result is how a program ended and what it wrote.
@@ -177,31 +157,6 @@ func (l *Lab) Run(ctx context.Context, dir, stdin, name string, args ...string) 
 		return Result{}, fmt.Errorf("running %s: %w", name, err)
 	}
 	return Result{stdout.String(), stderr.String(), c.ProcessState.ExitCode()}, nil
-}
-
-// CargoVersion is what `cargo --version` says, or an error that says why the real cargo can't be
-// used here.
-func CargoVersion(ctx context.Context) (string, error) {
-	command := exec.CommandContext(ctx, "cargo", "--version")
-	if home := rustupHome(); home != "" {
-		command.Env = append(os.Environ(), "RUSTUP_HOME="+home)
-	}
-	output, err := command.Output()
-	if errors.Is(err, exec.ErrNotFound) {
-		return "", errors.New("there is no cargo here")
-	}
-	if err != nil {
-		return "", fmt.Errorf("running cargo --version: %w", err)
-	}
-	version := strings.TrimSpace(string(output))
-	var major, minor int
-	if _, err := fmt.Sscanf(version, "cargo %d.%d", &major, &minor); err != nil {
-		return "", fmt.Errorf("cargo calls itself %q", version)
-	}
-	if major == 1 && minor < 74 {
-		return "", fmt.Errorf("%s is older than 1.74, the first with credential providers", version)
-	}
-	return version, nil
 }
 
 // WriteFile writes a file below the lab's folder, with the folders above it.

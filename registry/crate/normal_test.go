@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/cargo-regkey/regkey/internal/realcargo"
 )
 
 var requirements = map[string]string{
@@ -88,9 +90,9 @@ func TestNormalTarget(t *testing.T) {
 // findCargo returns the cargo to ask, or skips the test and says why.
 func findCargo(t *testing.T) string {
 	t.Helper()
-	path, err := exec.LookPath("cargo")
+	path, _, err := realcargo.Find()
 	if err != nil {
-		t.Skipf("skipped: there is no cargo on this machine to compare with (%v)", err)
+		t.Skipf("not compared with the real cargo: %v", err)
 	}
 	return path
 }

@@ -27,6 +27,29 @@ type Registry interface {
 	Revoke(ctx context.Context, note []byte) error
 }
 
+// Proposals are the part of a registry's key API by which a second machine asks to be let in.
+type Proposals interface {
+	// Propose posts a version that its new key alone has signed. It is no error if that very text
+	// waits already.
+	Propose(ctx context.Context, account string, s Submission) (Proposed, error)
+	// Proposal is what waits, or was accepted, under the code (see [ProposalCode]). One that is not
+	// known, or no longer, is a [Refusal].
+	Proposal(ctx context.Context, account, code string) (*Proposal, error)
+}
+
+// Proposed is a registry's answer to a proposal.
+type Proposed struct {
+	Code    string // as the registry computed it; the client computes its own
+	Expires time.Time
+}
+
+// A Proposal is a version that waits for a managing signature.
+type Proposal struct {
+	Submission           // the note with the new key's signature alone
+	Expires    time.Time // when the registry forgets it
+	Accepted   []byte    // the signed keyset of the same text, once it stands; else nil
+}
+
 // A Submission is what a registry is sent of a new version.
 type Submission struct {
 	Note []byte // the signed keyset

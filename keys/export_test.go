@@ -14,7 +14,7 @@ func SetWorkFactors(writing, most int) (oldWriting, oldMost int) {
 func UncheckedID(raw []byte) ID {
 	p := PublicKey{algorithm: Ed25519}
 	copy(p.raw[:], raw)
-	return p.ID()
+	return p.named().id
 }
 
 // UncheckedKey is a signer whose record names another public key than the one it signs with.

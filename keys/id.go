@@ -31,10 +31,11 @@ func ParseID(text string) (ID, error) {
 // ID is the key's PASERK id: the prefix "k4.pid." or "k3.pid.", then 33 bytes of
 // H(prefix ‖ PASERK public text), H being BLAKE2b with a 33-byte digest for k4 and SHA-384,
 // cut, for k3.
-func (p PublicKey) ID() ID {
-	if p.IsZero() {
-		return ID{}
-	}
+func (p PublicKey) ID() ID { return p.id }
+
+// named is p with its id, which no PublicKey but the zero value is without: two keys are compared
+// with all that they hold.
+func (p PublicKey) named() PublicKey {
 	data := []byte(p.algorithm.prefix() + "pid." + p.String())
 	var digest []byte
 	switch p.algorithm {
@@ -49,7 +50,8 @@ func (p PublicKey) ID() ID {
 		sum := sha512.Sum384(data)
 		digest = sum[:idSize]
 	}
-	return ID{joinPASERK(p.algorithm, "pid", digest)}
+	p.id = ID{joinPASERK(p.algorithm, "pid", digest)}
+	return p
 }
 
 // Algorithm is the algorithm of the key that id names, or 0 for the zero value.

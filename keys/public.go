@@ -22,6 +22,9 @@ type PublicKey struct {
 	// raw is the Ed25519 point (32 bytes, then zeros), or the uncompressed P-384 point
 	// (97 bytes): decompressing costs a square root, which every verification would pay again.
 	raw [97]byte
+	// id follows from the rest. It costs a hash, which every look at a keyset of many keys would pay
+	// again for each of them.
+	id ID
 }
 
 // NewPublicKey checks raw key material: 32 bytes for Ed25519, the 49 bytes of a compressed
@@ -51,7 +54,7 @@ func NewPublicKey(a Algorithm, raw []byte) (PublicKey, error) {
 		x.FillBytes(p.raw[1:49])
 		y.FillBytes(p.raw[49:97])
 	}
-	return p, nil
+	return p.named(), nil
 }
 
 // checkEdwardsPoint refuses what ed25519.Verify would take but no honest key is.

@@ -146,7 +146,7 @@ func newP384Key(private *ecdsa.PrivateKey) (*SoftwareKey, error) {
 	public := PublicKey{algorithm: P384}
 	copy(public.raw[:], point)
 	return &SoftwareKey{
-		public: public,
+		public: public.named(),
 		secret: NewSecret([]byte(joinPASERK(P384, "secret", scalar))),
 		sign: func(message []byte) ([]byte, error) {
 			digest := sha512.Sum384(message)

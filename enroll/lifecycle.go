@@ -48,6 +48,7 @@ type Proposal struct {
 	Submission           // the note with the new key's signature alone
 	Expires    time.Time // when the registry forgets it
 	Accepted   []byte    // the signed keyset of the same text, once it stands; else nil
+	Outdated   bool      // another version of that number stands: this one can't be accepted any more
 }
 
 // A Submission is what a registry is sent of a new version.

@@ -242,6 +242,11 @@ func (s Standing) checkSignatures(next *SignedKeyset) error {
 			return broken(CodeSigner, "the keyset carries a signature by %v, which no rule asks for: leave it out", id)
 		}
 	}
+	return s.checkPossession(next, added)
+}
+
+// checkPossession asks Vet about the new keys and checks their signatures.
+func (s Standing) checkPossession(next *SignedKeyset, added []Entry) error {
 	for _, e := range added {
 		if s.Vet != nil {
 			if err := s.Vet(e.Key.ID()); err != nil {

@@ -57,6 +57,16 @@ func (s *scene) first(b Bootstrap, signers ...keys.Signer) {
 
 func (s *scene) judge(t *testing.T) error {
 	t.Helper()
+	return s.standing.Accept(s.signed(t))
+}
+
+func (s *scene) propose(t *testing.T) error {
+	t.Helper()
+	return s.standing.AcceptProposal(s.signed(t))
+}
+
+func (s *scene) signed(t *testing.T) *SignedKeyset {
+	t.Helper()
 	signed := mustSign(t, s.next, s.signers...)
 	if s.wrong != nil {
 		other := *s.next
@@ -72,7 +82,7 @@ func (s *scene) judge(t *testing.T) error {
 			t.Fatal(err)
 		}
 	}
-	return s.standing.Accept(signed)
+	return signed
 }
 
 var errVet = errors.New("vetted")

@@ -1,0 +1,26 @@
+// Where an agent is: the folder of one home folder's agent, and what lies in it.
+
+package agent
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"path/filepath"
+)
+
+// A Place is where the agent of one home folder of regkey's is.
+type Place struct {
+	// Folder is for its user alone: the socket, the lock of the agent, and those of [AwaitPrompt].
+	Folder string
+	// Socket is the path of the socket, or the name of the pipe.
+	Socket string
+}
+
+// Lock is the file whose lock says which process is the agent.
+func (p Place) Lock() string { return filepath.Join(p.Folder, "lock") }
+
+// digest is a name of 128 bits for text, in 32 hex digits.
+func digest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:16])
+}

@@ -264,7 +264,7 @@ func (m *machine) on(t *testing.T) *machine { m.t = t; return m }
 // key makes a key in the store.
 func (m *machine) key(name string, key *keys.SoftwareKey) keys.Record {
 	m.t.Helper()
-	record, err := m.Keys.Create(name, key, keys.Secret{}, noon)
+	record, err := m.Keys.Create(context.Background(), keys.Record{Name: name, Created: noon}, key, keys.NoLock())
 	if err != nil {
 		m.t.Fatal(err)
 	}

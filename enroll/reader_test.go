@@ -57,7 +57,8 @@ func (m *machine) reading(name string, wants bool, err error) *keys.Record {
 	}
 	record, err := m.Keys.Lookup(name + "-read")
 	if errors.Is(err, fs.ErrNotExist) {
-		record, err = m.Keys.Create(name+"-read", ed(30+m.record(name).Public.ID().String()[10]%20), keys.Secret{}, noon)
+		record, err = m.Keys.Create(context.Background(), keys.Record{Name: name + "-read", Created: noon},
+			ed(30+m.record(name).Public.ID().String()[10]%20), keys.NoLock())
 	}
 	m.must(err)
 	return &record
@@ -243,7 +244,7 @@ func TestRotateHardwareWithOverlap(t *testing.T) {
 // A read key whose file is lost, or that was revoked by others, is replaced by enrolling again.
 func TestReadKeyIsReplaced(t *testing.T) {
 	lost := enrolledHardware(t)
-	lost.must(lost.Keys.Remove("yk-read"))
+	lost.must(lost.Keys.Remove(context.Background(), "yk-read"))
 	plan, err := lost.PlanEnrolment(context.Background(), EnrolOptions{Key: lost.record("yk")})
 	lost.must(err)
 	if wants, err := plan.WantsReader(); !wants || err != nil || plan.Step != EnrolDone {
@@ -299,8 +300,8 @@ func TestReadKeysOfOtherMachines(t *testing.T) {
 	a.key("laptop", ed(2))
 	a.must(a.enrol("laptop", CanEverything))
 	b := a.copy(false)
-	b.must(b.Keys.Remove("yk"))
-	b.must(b.Keys.Remove("yk-read"))
+	b.must(b.Keys.Remove(context.Background(), "yk"))
+	b.must(b.Keys.Remove(context.Background(), "yk-read"))
 	e, err := LookupEnrolment(b.Home, testIndex)
 	b.must(err)
 	e.Key, e.ReadKey = "laptop", ""

@@ -2,6 +2,8 @@
 
 package keys
 
+import "context"
+
 // SetWorkFactors changes what scrypt costs when a key is written, and at most when one is opened.
 func SetWorkFactors(writing, most int) (oldWriting, oldMost int) {
 	oldWriting, oldMost = workFactor, maxWorkFactor
@@ -25,10 +27,22 @@ func UncheckedKey(k *SoftwareKey, public PublicKey) *SoftwareKey {
 // Ed25519BasePoint is the public key that Warm verifies with.
 func Ed25519BasePoint() []byte { return ed25519BasePoint[:] }
 
-// The two directions of a record file, and of a key file, without a disk.
+// The two directions of a record file, without a disk.
 var (
 	EncodeRecord = encodeRecord
 	ParseRecord  = parseRecord
-	SealKey      = sealKey
-	OpenKey      = openKey
 )
+
+// SealKey is the content of a passphrase key file.
+func SealKey(key *SoftwareKey, passphrase string) ([]byte, error) {
+	recipient, err := passphraseRecipient(NewSecret([]byte(passphrase)))
+	if err != nil {
+		return nil, err
+	}
+	return sealKey(key, recipient)
+}
+
+// OpenKey opens the content of a key file, without a keychain.
+func OpenKey(ctx context.Context, data Secret, ask PassphraseFunc) (*SoftwareKey, error) {
+	return opener{ask: ask}.open(ctx, data, Record{})
+}

@@ -37,7 +37,7 @@ func runFault(fault string) int {
 	if err != nil {
 		return 4
 	}
-	_, err = keys.OpenStore(dir).Create("k", key, keys.Secret{}, created)
+	_, err = create(keys.OpenStore(dir), "k", key, "")
 	fmt.Println(err)
 	if err == nil {
 		return 1

@@ -79,23 +79,23 @@ func FuzzKeyFile(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		file, err := keys.SealKey(key, secret("p"))
+		file, err := keys.SealKey(key, "p")
 		if err != nil {
 			f.Fatal(err)
 		}
 		f.Add(file)
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {
-		key, err := keys.OpenKey(context.Background(), keys.NewSecret(file), ask("p"), keys.Record{})
+		key, err := keys.OpenKey(context.Background(), keys.NewSecret(file), ask("p"))
 		if err != nil {
 			checkSilentFuzz(t, err, string(file))
 			return
 		}
-		again, err := keys.SealKey(key, secret("p"))
+		again, err := keys.SealKey(key, "p")
 		if err != nil {
 			t.Fatal(err)
 		}
-		opened, err := keys.OpenKey(context.Background(), keys.NewSecret(again), ask("p"), keys.Record{})
+		opened, err := keys.OpenKey(context.Background(), keys.NewSecret(again), ask("p"))
 		if err != nil || opened.Public() != key.Public() {
 			t.Fatalf("sealed and opened again: %v", err)
 		}

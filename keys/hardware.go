@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/cargo-regkey/regkey/internal/atomicfile"
 )
 
 // Hardware keys are made in a PIV token and never leave it: the store holds only their record.
@@ -109,13 +107,18 @@ func (s *Store) CreateHardware(r Record) (Record, error) {
 	if r.Token != nil {
 		r.Token = r.Token.clone()
 	}
-	if err := s.createHardware(r); err != nil {
+	return s.createRecord(r)
+}
+
+// createRecord stores a key whose record is its only file.
+func (s *Store) createRecord(r Record) (Record, error) {
+	if err := s.createOnlyRecord(r); err != nil {
 		return Record{}, fmt.Errorf("storing key %q: %w", r.Name, err)
 	}
 	return r, nil
 }
 
-func (s *Store) createHardware(r Record) error {
+func (s *Store) createOnlyRecord(r Record) error {
 	if err := CheckName(r.Name); err != nil {
 		return err
 	}
@@ -131,5 +134,5 @@ func (s *Store) createHardware(r Record) error {
 	if err := s.checkFree(r.Name); err != nil {
 		return err
 	}
-	return atomicfile.Create(s.file(r.Name, recordExt), text, 0o600)
+	return s.files.create(s.file(r.Name, recordExt), text, 0o600)
 }

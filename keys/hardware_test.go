@@ -87,7 +87,7 @@ func TestHardwareKeyInStore(t *testing.T) {
 	if key, err := s.Unlock(context.Background(), "yk", ask("p")); key != nil || !errors.Is(err, keys.ErrHardware) || err.Error() != `unlocking key "yk": the key is in a hardware token` {
 		t.Errorf("Unlock: %v", err)
 	}
-	if err := s.Remove("yk"); err != nil {
+	if err := s.Remove(t.Context(), "yk"); err != nil {
 		t.Error(err)
 	}
 	if _, err := s.Lookup("yk"); !errors.Is(err, fs.ErrNotExist) {
@@ -117,7 +117,7 @@ func TestHardwareKeyNeverOverwrites(t *testing.T) {
 	}
 	before := snapshot(t, dir)
 	_, again := s.CreateHardware(hardwareRecord(t))
-	_, soft := s.Create("yk", generate(t, keys.Ed25519), keys.Secret{}, created)
+	_, soft := create(s, "yk", generate(t, keys.Ed25519), "")
 	if !errors.Is(again, fs.ErrExist) || !errors.Is(soft, fs.ErrExist) || !maps.Equal(before, snapshot(t, dir)) {
 		t.Errorf("a second key of the name: %v, %v", again, soft)
 	}

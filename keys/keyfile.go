@@ -21,15 +21,20 @@ const (
 
 // OpenKeyFile reads the key file path: PASERK secret text with at most one line break after it, or
 // the same encrypted by age with a passphrase and armored, for which ask is called once, with path
-// as the name. It refuses a file of more than 64 KiB, and one whose mode lets the group or others
-// read or write it (not on Windows, which has no such bits). Errors wrap [ErrNoPassphrase],
-// [ErrWrongPassphrase], what ask or ctx said, or [fs.ErrNotExist]; none repeats the file's content.
+// as the name. It refuses a file of more than 64 KiB, and (not on Windows, which has no such bits) one
+// whose mode lets the group or others write it; one that they may read it refuses too, as it is
+// probably a mistake that chmod mends, except where the file was handed out like that, and whoever
+// reads it here can't or need not change that: if its mode lets nobody at all write it (0444, 0440),
+// or it lies on a mount that is read-only, as the mounted secrets of container platforms and the
+// credentials of systemd do. Who else may look into such a mount is the platform's to decide. Errors
+// wrap [ErrNoPassphrase], [ErrWrongPassphrase], [ErrNoKeychain] for a keychain's file, what ask or ctx
+// said, or [fs.ErrNotExist]; none repeats the file's content.
 func OpenKeyFile(ctx context.Context, path string, ask PassphraseFunc) (*SoftwareKey, error) {
-	data, err := readKeyFile(ctx, path)
+	data, err := readKeyFile(ctx, path, checkHandedOut)
 	if err != nil {
 		return nil, fmt.Errorf("reading key file %q: %w", path, err)
 	}
-	key, err := openKey(ctx, data, ask, Record{Name: path, Protection: Passphrase})
+	key, err := opener{ask: ask}.open(ctx, data, Record{Name: path})
 	if err != nil {
 		return nil, fmt.Errorf("opening key file %q: %w", path, err)
 	}
@@ -52,14 +57,14 @@ func PassphraseFromFile(ctx context.Context, path string) (Secret, error) {
 	return passphrase, nil
 }
 
-func readKeyFile(ctx context.Context, path string) (Secret, error) {
-	data, err := readLimited(ctx, path, maxKeyFileSize, checkPrivate)
+func readKeyFile(ctx context.Context, path string, check fileCheck) (Secret, error) {
+	data, err := readLimited(ctx, path, maxKeyFileSize, check)
 	return NewSecret(data), err
 }
 
 // readLimited reads a whole file, after check, if not nil, has found no fault with it. It returns
 // when ctx ends, even while opening a pipe waits for somebody to write to it.
-func readLimited(ctx context.Context, path string, limit int64, check func(fs.FileInfo) error) ([]byte, error) {
+func readLimited(ctx context.Context, path string, limit int64, check fileCheck) ([]byte, error) {
 	type result struct {
 		data []byte
 		err  error
@@ -77,7 +82,7 @@ func readLimited(ctx context.Context, path string, limit int64, check func(fs.Fi
 	}
 }
 
-func readWhole(path string, limit int64, check func(fs.FileInfo) error) ([]byte, error) {
+func readWhole(path string, limit int64, check fileCheck) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, reason(err)
@@ -91,7 +96,7 @@ func readWhole(path string, limit int64, check func(fs.FileInfo) error) ([]byte,
 		return nil, errors.New("it is a folder")
 	}
 	if check != nil {
-		if err := check(info); err != nil {
+		if err := check(f, info); err != nil {
 			return nil, err
 		}
 	}
@@ -105,13 +110,26 @@ func readWhole(path string, limit int64, check func(fs.FileInfo) error) ([]byte,
 	return data, nil
 }
 
-// checkPrivate refuses a file that somebody besides its owner may read or write, as ssh does. The open
-// file is judged, so nobody can exchange it between the look and the reading.
-func checkPrivate(info fs.FileInfo) error {
+// A fileCheck finds fault with an open file. The open file is judged, so nobody can exchange it
+// between the look and the reading.
+type fileCheck func(*os.File, fs.FileInfo) error
+
+// checkPrivate refuses a file that somebody besides its owner may read or write, as ssh does.
+func checkPrivate(_ *os.File, info fs.FileInfo) error {
 	if runtime.GOOS == "windows" || info.Mode().Perm()&0o077 == 0 {
 		return nil
 	}
 	return fmt.Errorf("its mode is %04o, so that others may read or write it: chmod 600 makes it yours alone", info.Mode().Perm())
+}
+
+// checkHandedOut is checkPrivate, but lets others read a file that nobody can write: see [OpenKeyFile].
+func checkHandedOut(f *os.File, info fs.FileInfo) error {
+	const writableByOthers, writable = 0o022, 0o222
+	mode := info.Mode().Perm()
+	if mode&writableByOthers == 0 && (mode&writable == 0 || mode&0o077 != 0 && onReadOnlyMount(f)) {
+		return nil
+	}
+	return checkPrivate(f, info)
 }
 
 // reason is a file error without its path, which the caller names.

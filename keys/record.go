@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
@@ -23,16 +25,41 @@ const (
 	Passphrase Protection = "passphrase"
 )
 
+// An Origin says where a software key was made.
+type Origin string
+
+const (
+	// MadeHere is the origin of keys that regkey made in this store, and never showed to anybody.
+	MadeHere Origin = ""
+	// Imported keys came as PASERK text.
+	Imported Origin = "imported"
+	// FromSSH keys came from an OpenSSH private key file.
+	FromSSH Origin = "ssh"
+)
+
 // A Record is what a store knows of a key without opening it.
 type Record struct {
 	Name string
-	// Public is the zero value only for a passphrase key whose record file was lost, as the
-	// encrypted key file does not show it. [Store.Unlock] restores it.
+	// Public is the zero value only for a passphrase or keychain key whose record file was lost, as
+	// the encrypted key file does not show it. [Store.Unlock] restores it.
 	Public     PublicKey
 	Created    time.Time // UTC, whole seconds
 	Protection Protection
 	Token      *Token // of a key whose Protection is [Hardware]; else nil
+	// Origin is MadeHere too for a key whose record file was lost, whatever it was before: the
+	// secret file does not tell.
+	Origin Origin
+
+	// items are ids of items that the keychain may hold for this key, each followed by a space: an
+	// unfinished change of protection says so. The item in use is not, or need not be, among them.
+	// Text, so that records stay comparable.
+	items string
 }
+
+// MayManage reports whether the key may be given the right to manage an account's keys. One that
+// was imported has been elsewhere, and one in an ssh-agent lives elsewhere and signs for whoever
+// reaches that agent: they never manage.
+func (r Record) MayManage() bool { return r.Origin == MadeHere && r.Protection != SSHAgent }
 
 // Equal reports whether r and other say the same.
 func (r Record) Equal(other Record) bool {
@@ -70,6 +97,8 @@ type recordFile struct {
 	Public     PublicKey  `toml:"public"`
 	Created    time.Time  `toml:"created"`
 	Protection Protection `toml:"protection"`
+	Origin     Origin     `toml:"origin,omitempty"`
+	Items      []string   `toml:"keychain-items,omitempty"`
 	Token      *tokenFile `toml:"token,omitempty"`
 }
 
@@ -88,12 +117,17 @@ var certificateEncoding = base64.StdEncoding.Strict()
 
 const (
 	recordComment   = "# The public facts of a key of regkey, which can make this file again from the secret file beside it.\n"
+	agentComment    = "# The public facts of a key of regkey that lives in an ssh-agent. This is its only file.\n"
 	hardwareComment = "# The public facts of a key of regkey in a hardware token. This is its only file: \"regkey init --hardware --adopt\" makes it again from the token.\n"
 )
 
 // encodeRecord is the content of a record file. What it returns, parseRecord gives back as r.
 func encodeRecord(r Record) ([]byte, error) {
-	file, comment := recordFile{Public: r.Public, Created: r.Created, Protection: r.Protection}, recordComment
+	file := recordFile{Public: r.Public, Created: r.Created, Protection: r.Protection, Origin: r.Origin, Items: strings.Fields(r.items)}
+	comment := recordComment
+	if r.Protection == SSHAgent {
+		comment = agentComment
+	}
 	if t := r.Token; t != nil {
 		comment = hardwareComment
 		file.Token = &tokenFile{Serial: t.Serial, Slot: t.Slot, Firmware: t.Firmware, PIN: t.PIN, Touch: t.Touch}
@@ -121,21 +155,55 @@ func parseRecord(name string, text []byte) (Record, error) {
 	if err := decoder.Decode(&f); err != nil {
 		return Record{}, err
 	}
-	switch {
-	case f.Public.IsZero():
-		return Record{}, errors.New("public is missing")
-	case f.Created.IsZero():
-		return Record{}, errors.New("created is missing")
-	case f.Protection != Unprotected && f.Protection != Passphrase && f.Protection != Hardware:
-		return Record{}, fmt.Errorf("protection is %.20q: known are %q, %q and %q", f.Protection, Unprotected, Passphrase, Hardware)
-	case (f.Protection == Hardware) != (f.Token != nil):
-		return Record{}, fmt.Errorf("protection is %q: a token belongs to %q, and only there", f.Protection, Hardware)
+	if err := f.check(); err != nil {
+		return Record{}, err
 	}
 	token, err := f.Token.token()
 	if err != nil {
 		return Record{}, fmt.Errorf("token: %w", err)
 	}
-	return Record{Name: name, Public: f.Public, Created: wholeSeconds(f.Created), Protection: f.Protection, Token: token}, nil
+	r := Record{Name: name, Public: f.Public, Created: wholeSeconds(f.Created), Protection: f.Protection, Token: token, Origin: f.Origin}
+	for _, item := range f.Items {
+		r.items = addItem(r.items, item)
+	}
+	return r, nil
+}
+
+// maxItems bounds the items of a record: each interrupted change leaves at most one more.
+const maxItems = 100
+
+func (f recordFile) check() error {
+	software := []Protection{Unprotected, Passphrase, Keychain}
+	switch {
+	case f.Public.IsZero():
+		return errors.New("public is missing")
+	case f.Created.IsZero():
+		return errors.New("created is missing")
+	case !slices.Contains(append(software, Hardware, SSHAgent), f.Protection):
+		return fmt.Errorf("protection is %.20q: known are %q and %q", f.Protection, software, []Protection{Hardware, SSHAgent})
+	case (f.Protection == Hardware) != (f.Token != nil):
+		return fmt.Errorf("protection is %q: a token belongs to %q, and only there", f.Protection, Hardware)
+	case !slices.Contains([]Origin{MadeHere, Imported, FromSSH}, f.Origin):
+		return fmt.Errorf("origin is %.20q: known are %q and %q", f.Origin, Imported, FromSSH)
+	case !slices.Contains(software, f.Protection) && (f.Origin != MadeHere || f.Items != nil):
+		return fmt.Errorf("protection is %q: origin and keychain-items belong to keys in files", f.Protection)
+	case len(f.Items) > maxItems:
+		return fmt.Errorf("keychain-items are more than %d", maxItems)
+	}
+	for i, item := range f.Items {
+		if !isItemID(item) || slices.Contains(f.Items[:i], item) {
+			return errors.New("keychain-items holds something else than ids, or one of them twice")
+		}
+	}
+	return nil
+}
+
+// addItem is items, in the form of [Record], with id among them. An empty id adds nothing.
+func addItem(items, id string) string {
+	if id == "" || slices.Contains(strings.Fields(items), id) {
+		return items
+	}
+	return items + id + " "
 }
 
 // token is the file's token, checked; nil if it has none.

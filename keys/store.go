@@ -21,44 +21,59 @@ import (
 // The files of a key differ in what follows its name.
 const (
 	recordExt    = ".toml" // the public facts
-	protectedExt = ".age"  // PASERK text, encrypted by age with a passphrase, armored
+	protectedExt = ".age"  // PASERK text, encrypted by age with a passphrase or for the keychain, armored
 	plainExt     = ".key"  // PASERK text
 )
 
-// lockLimit is how long a change waits for another one of the same store, which takes about a
-// second of scrypt.
+// lockLimit is how long a change waits for another one of the same store, which takes some two
+// seconds of scrypt, or longer if a person has to unlock the keychain.
 const lockLimit = 10 * time.Second
 
-// A Store keeps keys in a folder: for the key NAME the secret in NAME.age (passphrase) or NAME.key
-// (unprotected), and beside it NAME.toml with the public facts. The secret file is written first
-// and removed first, so it alone decides whether there is a key, and a lost record is made again
-// from it. A hardware key has only NAME.toml. All files have the mode 0600, the folder 0700. Any
-// number of stores, in any number of processes, may use one folder at a time.
-type Store struct{ dir string }
+// A Store keeps keys in a folder: for the key NAME the secret in NAME.age (passphrase or keychain) or
+// NAME.key (unprotected), and beside it NAME.toml with the public facts. A new secret file is written
+// first, and removed first, so it alone decides whether there is a key, and a lost record is made
+// again from it. Which protection a .age file has its header says. While [Store.Protect] is at work
+// or was interrupted both may exist: the record then says which one counts. A hardware or ssh-agent
+// key has only NAME.toml. All files have the mode 0600, the folder 0700. Any number of stores, in
+// any number of processes, may use one folder at a time.
+type Store struct {
+	dir      string
+	keychain SystemKeychain // nil: none
+	files    files
+}
+
+// files is how a store changes its folder. A field, so that a test can stop it at every step.
+type files struct {
+	create, write func(path string, data []byte, perm fs.FileMode) error
+	remove, tidy  func(path string) error
+}
+
+var realFiles = files{atomicfile.Create, atomicfile.Write, atomicfile.Remove, atomicfile.Tidy}
 
 // OpenStore is the store in the folder dir. The folder is made by the first [Store.Create]; until
 // then the store is empty.
-func OpenStore(dir string) *Store { return &Store{dir} }
+func OpenStore(dir string) *Store { return &Store{dir: dir, files: realFiles} }
 
-// Create stores key under name, encrypted if passphrase is not zero, with the time created, in
-// whole seconds. If anything of that name is there, even a file without its other half, it changes
-// nothing, and the error wraps [fs.ErrExist]. After any error there is no such key.
-func (s *Store) Create(name string, key *SoftwareKey, passphrase Secret, created time.Time) (Record, error) {
-	record := Record{Name: name, Public: key.Public(), Created: wholeSeconds(created), Protection: Unprotected}
-	if !passphrase.IsZero() {
-		record.Protection = Passphrase
+// Create stores key under the name of r, protected by lock, with r's time, in whole seconds, and
+// origin. It returns the whole record. If anything of that name is there, even a file without its
+// other half, it changes nothing, and the error wraps [fs.ErrExist]. After any error there is no
+// such key. Where it is killed, an item may be left in the keychain that opens nothing.
+func (s *Store) Create(ctx context.Context, r Record, key *SoftwareKey, lock Lock) (Record, error) {
+	r = Record{Name: r.Name, Public: key.Public(), Created: wholeSeconds(r.Created), Protection: lock.protection, Origin: r.Origin}
+	if err := s.create(ctx, r, key, lock); err != nil {
+		return Record{}, fmt.Errorf("storing key %q: %w", r.Name, err)
 	}
-	if err := s.create(record, key, passphrase); err != nil {
-		return Record{}, fmt.Errorf("storing key %q: %w", name, err)
-	}
-	return record, nil
+	return r, nil
 }
 
-func (s *Store) create(record Record, key *SoftwareKey, passphrase Secret) error {
+func (s *Store) create(ctx context.Context, record Record, key *SoftwareKey, to Lock) error {
 	if err := CheckName(record.Name); err != nil {
 		return err
 	}
-	unlock, err := s.lock(context.Background())
+	if err := s.check(to); err != nil {
+		return err
+	}
+	unlock, err := s.lock(ctx)
 	if err != nil {
 		return err
 	}
@@ -70,48 +85,96 @@ func (s *Store) create(record Record, key *SoftwareKey, passphrase Secret) error
 	if err != nil {
 		return err
 	}
-	sealed, err := sealKey(key, passphrase)
-	if err != nil {
-		return err
-	}
+	item := newItemID()
+	sealed, err := s.seal(ctx, key, to, item)
 	path := s.secretPath(record)
-	if err := atomicfile.Create(path, sealed, 0o600); err != nil {
-		return err
+	if err == nil {
+		err = s.files.create(path, sealed, 0o600)
 	}
-	if err := atomicfile.Create(s.file(record.Name, recordExt), text, 0o600); err != nil {
-		return errors.Join(err, atomicfile.Remove(path))
+	if err == nil {
+		if err = s.files.create(s.file(record.Name, recordExt), text, 0o600); err != nil {
+			err = errors.Join(err, s.files.remove(path))
+		}
+	}
+	if err != nil && to.protection == Keychain {
+		_ = s.keychain.Delete(ctx, item) // it may never have been there, and opens nothing
+	}
+	return err
+}
+
+// seal is the content of a secret file under the lock to; item is the id for what the keychain keeps.
+// A file for the keychain has been opened again by what the keychain gives back.
+func (s *Store) seal(ctx context.Context, key *SoftwareKey, to Lock, item string) ([]byte, error) {
+	switch to.protection {
+	case Passphrase:
+		recipient, err := passphraseRecipient(to.passphrase)
+		if err != nil {
+			return nil, err
+		}
+		return sealKey(key, recipient)
+	case Keychain:
+		recipients, err := itemRecipients(ctx, s.keychain, item)
+		if err != nil {
+			return nil, err
+		}
+		sealed, err := sealKey(key, recipients...)
+		if err != nil {
+			return nil, err
+		}
+		return sealed, s.verify(ctx, sealed, to, key.Public())
+	}
+	return sealKey(key)
+}
+
+// verify opens a sealed key file as its user will, and compares the key.
+func (s *Store) verify(ctx context.Context, sealed []byte, to Lock, public PublicKey) error {
+	opens := opener{func(context.Context, Record) (Secret, error) { return to.passphrase, nil }, s.keychain}
+	key, err := opens.open(ctx, NewSecret(sealed), Record{})
+	if err != nil {
+		return fmt.Errorf("opening what was just sealed: %w", err)
+	}
+	if key.Public() != public {
+		return errors.New("opening what was just sealed: another key came out")
 	}
 	return nil
 }
 
-// Remove deletes the key for good; for a hardware key it deletes the record, and leaves the token
-// as it is. It needs no passphrase. If there is no such key the error wraps [fs.ErrNotExist]. After
-// any other error part of the key may be left: call Remove again.
-func (s *Store) Remove(name string) error {
-	if err := s.remove(name); err != nil {
+// Remove deletes the key for good, with its wrapping key in the keychain; for a hardware or ssh-agent
+// key it deletes the record, and leaves the token or agent as it is. It needs no passphrase. If there
+// is no such key the error wraps [fs.ErrNotExist]. An [*ItemsLeftError] says that the key is gone,
+// but the keychain keeps what has become useless. After any other error part of the key may be left:
+// call Remove again.
+func (s *Store) Remove(ctx context.Context, name string) error {
+	if err := s.removeKey(ctx, name); err != nil {
 		return fmt.Errorf("removing key %q: %w", name, err)
 	}
 	return nil
 }
 
-func (s *Store) remove(name string) error {
+func (s *Store) removeKey(ctx context.Context, name string) error {
 	if err := CheckName(name); err != nil {
 		return err
 	}
 	if err := s.checkFree(name); err == nil {
 		return fs.ErrNotExist
 	}
-	unlock, err := s.lock(context.Background())
+	unlock, err := s.lock(ctx)
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	items := addItem("", s.itemOf(name))
+	if record, _, err := s.lookup(name); err == nil {
+		items += record.items
+	}
+	// The items go first: were they last, an interruption would leave them with nothing to name them.
+	_, left := s.deleteItems(ctx, items, "")
 	for _, ext := range []string{protectedExt, plainExt, recordExt} {
-		if err := atomicfile.Remove(s.file(name, ext)); err != nil {
+		if err := s.files.remove(s.file(name, ext)); err != nil {
 			return err
 		}
 	}
-	return nil
+	return left
 }
 
 // List is all keys, sorted by name. A key whose record can't be read is left out and named in
@@ -160,8 +223,11 @@ func (s *Store) Find(id ID) (Record, error) {
 }
 
 // Path is the file that holds the key's secret, or would hold it if it were stored unprotected. A
-// hardware key has no such file.
+// hardware or ssh-agent key has no such file.
 func (s *Store) Path(name string) string {
+	if record, _, err := s.lookup(name); err == nil {
+		return s.secretPath(record)
+	}
 	if path := s.file(name, protectedExt); exists(path) {
 		return path
 	}
@@ -171,11 +237,14 @@ func (s *Store) Path(name string) string {
 func (s *Store) file(name, ext string) string { return filepath.Join(s.dir, name+ext) }
 
 func (s *Store) secretPath(r Record) string {
-	if r.Protection == Passphrase {
+	if r.isSealed() {
 		return s.file(r.Name, protectedExt)
 	}
 	return s.file(r.Name, plainExt)
 }
+
+// isSealed reports whether the key's secret is in a .age file.
+func (r Record) isSealed() bool { return r.Protection == Passphrase || r.Protection == Keychain }
 
 // checkFree refuses a name of which any file exists.
 func (s *Store) checkFree(name string) error {

@@ -31,9 +31,21 @@ func ask(passphrase string) keys.PassphraseFunc {
 	return func(context.Context, keys.Record) (keys.Secret, error) { return secret(passphrase), nil }
 }
 
+// lock is none for an empty passphrase.
+func lock(passphrase string) keys.Lock {
+	if passphrase == "" {
+		return keys.NoLock()
+	}
+	return keys.PassphraseLock(secret(passphrase))
+}
+
+func create(s *keys.Store, name string, key *keys.SoftwareKey, passphrase string) (keys.Record, error) {
+	return s.Create(context.Background(), keys.Record{Name: name, Created: created}, key, lock(passphrase))
+}
+
 func mustCreate(t testing.TB, s *keys.Store, name string, key *keys.SoftwareKey, passphrase string) keys.Record {
 	t.Helper()
-	record, err := s.Create(name, key, secret(passphrase), created)
+	record, err := create(s, name, key, passphrase)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +172,7 @@ func TestEmptyStore(t *testing.T) {
 	if _, err := s.Find(generate(t, keys.Ed25519).Public().ID()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Find: %v", err)
 	}
-	if err := s.Remove("k"); !errors.Is(err, fs.ErrNotExist) {
+	if err := s.Remove(context.Background(), "k"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Remove: %v", err)
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
@@ -187,7 +199,7 @@ func TestCreateNeverOverwrites(t *testing.T) {
 					t.Skip(err)
 				}
 				before := snapshot(t, dir)
-				if _, err := s.Create("k", generate(t, keys.Ed25519), secret(passphrase), created); !errors.Is(err, fs.ErrExist) {
+				if _, err := create(s, "k", generate(t, keys.Ed25519), passphrase); !errors.Is(err, fs.ErrExist) {
 					t.Errorf("%s at k%s: %v", what, ext, err)
 				}
 				if after := snapshot(t, dir); !maps.Equal(before, after) {
@@ -200,7 +212,7 @@ func TestCreateNeverOverwrites(t *testing.T) {
 	mustCreate(t, s, "k", generate(t, keys.Ed25519), "")
 	before := snapshot(t, dir)
 	for _, passphrase := range []string{"", "p"} {
-		if _, err := s.Create("k", generate(t, keys.P384), secret(passphrase), created); !errors.Is(err, fs.ErrExist) {
+		if _, err := create(s, "k", generate(t, keys.P384), passphrase); !errors.Is(err, fs.ErrExist) {
 			t.Errorf("Create: %v", err)
 		}
 	}
@@ -219,7 +231,7 @@ func TestConcurrentCreate(t *testing.T) {
 	for i := range attempts {
 		made[i] = generate(t, keys.Ed25519)
 		group.Go(func() {
-			_, errs[i] = keys.OpenStore(dir).Create("k", made[i], secret([]string{"", "p"}[i%2]), created)
+			_, errs[i] = create(keys.OpenStore(dir), "k", made[i], []string{"", "p"}[i%2])
 		})
 	}
 	group.Wait()
@@ -254,8 +266,8 @@ func TestConcurrentChanges(t *testing.T) {
 	for range 3 {
 		key := generate(t, keys.Ed25519)
 		for _, change := range []func(*keys.Store) error{
-			func(s *keys.Store) error { _, err := s.Create("k", key, keys.Secret{}, created); return err },
-			func(s *keys.Store) error { return s.Remove("k") },
+			func(s *keys.Store) error { _, err := create(s, "k", key, ""); return err },
+			func(s *keys.Store) error { return s.Remove(context.Background(), "k") },
 			func(s *keys.Store) error { _, err := s.Unlock(context.Background(), "k", nil); return err },
 		} {
 			group.Go(func() {
@@ -328,7 +340,7 @@ func TestRemove(t *testing.T) {
 		secretFile := filepath.Base(s.Path("k"))
 		write(t, filepath.Join(dir, "."+secretFile+".123456.tmp"), "secret", 0o600)
 		before := snapshot(t, dir)
-		if err := s.Remove("k"); err != nil {
+		if err := s.Remove(context.Background(), "k"); err != nil {
 			t.Fatal(err)
 		}
 		for _, gone := range []string{"k.toml", secretFile, "." + secretFile + ".123456.tmp"} {
@@ -337,7 +349,7 @@ func TestRemove(t *testing.T) {
 		if after := snapshot(t, dir); !maps.Equal(before, after) {
 			t.Errorf("Remove left %v, want %v", slices.Sorted(maps.Keys(after)), slices.Sorted(maps.Keys(before)))
 		}
-		if err := s.Remove("k"); !errors.Is(err, fs.ErrNotExist) {
+		if err := s.Remove(context.Background(), "k"); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("Remove again: %v", err)
 		}
 		mustCreate(t, s, "k", generate(t, keys.Ed25519), passphrase)
@@ -348,7 +360,7 @@ func TestRemove(t *testing.T) {
 		mustCreate(t, s, "other", generate(t, keys.Ed25519), "")
 		before := snapshot(t, dir)
 		write(t, filepath.Join(dir, "k"+ext), "half", 0o600)
-		if err := s.Remove("k"); err != nil {
+		if err := s.Remove(context.Background(), "k"); err != nil {
 			t.Errorf("removing k%s alone: %v", ext, err)
 		}
 		if after := snapshot(t, dir); !maps.Equal(before, after) {
@@ -371,10 +383,10 @@ func TestCheckName(t *testing.T) {
 		if err := keys.CheckName(name); err == nil {
 			t.Errorf("%q is accepted", name)
 		}
-		_, createErr := s.Create(name, generate(t, keys.Ed25519), keys.Secret{}, created)
+		_, createErr := create(s, name, generate(t, keys.Ed25519), "")
 		_, lookupErr := s.Lookup(name)
 		_, unlockErr := s.Unlock(context.Background(), name, nil)
-		for _, err := range []error{createErr, lookupErr, unlockErr, s.Remove(name)} {
+		for _, err := range []error{createErr, lookupErr, unlockErr, s.Remove(context.Background(), name)} {
 			if err == nil || errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("%q reached the disk: %v", name, err)
 			}
@@ -388,7 +400,7 @@ func TestCheckName(t *testing.T) {
 func TestCreateRefusesImpossibleTimes(t *testing.T) {
 	s, dir := newStore(t)
 	for _, when := range []time.Time{{}, time.Date(12026, 1, 1, 0, 0, 0, 0, time.UTC)} {
-		if _, err := s.Create("k", generate(t, keys.Ed25519), keys.Secret{}, when); err == nil {
+		if _, err := s.Create(t.Context(), keys.Record{Name: "k", Created: when}, generate(t, keys.Ed25519), keys.NoLock()); err == nil {
 			t.Errorf("%v is accepted", when)
 		}
 	}
@@ -401,7 +413,7 @@ func TestStoreInTheWay(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "keys")
 	write(t, dir, "a file where the folder should be", 0o600)
 	s := keys.OpenStore(dir)
-	if _, err := s.Create("k", generate(t, keys.Ed25519), keys.Secret{}, created); err == nil || errors.Is(err, fs.ErrExist) {
+	if _, err := create(s, "k", generate(t, keys.Ed25519), ""); err == nil || errors.Is(err, fs.ErrExist) {
 		t.Errorf("Create: %v", err)
 	}
 	if _, err := s.List(); err == nil {

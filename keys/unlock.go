@@ -8,18 +8,19 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-
-	"github.com/cargo-regkey/regkey/internal/atomicfile"
 )
 
-// Lookup is the record of one key. It reads one small file and never the folder. If there is no
-// such key the error wraps [fs.ErrNotExist]. Where the record file was lost, the answer comes from
-// the secret file, as far as possible: see [Record].
+// Lookup is the record of one key. It reads one small file, two if the key is sealed, and never the
+// folder. If there is no such key the error wraps [fs.ErrNotExist]. Where the record file was lost,
+// the answer comes from the secret file, as far as possible: see [Record]. How a sealed key is
+// protected is told from its secret file, if that can be read, as an interrupted change of
+// protection leaves the record behind.
 func (s *Store) Lookup(name string) (Record, error) {
 	record, _, err := s.lookup(name)
 	if err != nil {
 		return Record{}, fmt.Errorf("looking up key %q: %w", name, err)
 	}
+	record.items = "" // the store's own business
 	return record, nil
 }
 
@@ -41,7 +42,39 @@ func (s *Store) lookup(name string) (record Record, lost bool, err error) {
 	if err != nil {
 		return Record{}, false, fmt.Errorf("reading %q: %w", path, err)
 	}
+	if record.isSealed() {
+		if seal, err := s.sealOf(name); err == nil {
+			record.Protection = seal.protection
+		}
+	}
 	return record, false, nil
+}
+
+// sealOf is what the header of a key's .age file says. The file's mode is not judged: nothing of
+// its secret is read.
+func (s *Store) sealOf(name string) (seal, error) {
+	path := s.file(name, protectedExt)
+	data, err := readLimited(context.Background(), path, maxKeyFileSize, nil)
+	if err != nil {
+		return seal{}, fmt.Errorf("reading %q: %w", path, err)
+	}
+	if !isSealed(data) {
+		return seal{}, fmt.Errorf("reading %q: it is no armored age file", path)
+	}
+	found, err := parseSeal(data)
+	if err != nil {
+		return seal{}, fmt.Errorf("reading %q: %w", path, err)
+	}
+	return found, nil
+}
+
+// itemOf is the id of the keychain's item that a key's .age file names; empty if there is none.
+func (s *Store) itemOf(name string) string {
+	found, err := s.sealOf(name)
+	if err != nil {
+		return ""
+	}
+	return found.item
 }
 
 // recordFromSecret is as much of a record as the secret file alone gives; its time is when the file
@@ -53,7 +86,11 @@ func (s *Store) recordFromSecret(name string) (Record, error) {
 			return Record{}, fmt.Errorf("%q and %q both exist, and no %q says which is right",
 				name+protectedExt, name+plainExt, name+recordExt)
 		}
-		record.Protection = Passphrase
+		seal, err := s.sealOf(name)
+		if err != nil {
+			return Record{}, err
+		}
+		record.Protection = seal.protection
 	}
 	path := s.secretPath(record)
 	info, err := os.Stat(path)
@@ -61,59 +98,83 @@ func (s *Store) recordFromSecret(name string) (Record, error) {
 		return Record{}, fmt.Errorf("reading %q: %w", path, reason(err))
 	}
 	record.Created = wholeSeconds(info.ModTime())
-	if record.Protection == Passphrase {
+	if record.isSealed() {
 		return record, nil
 	}
-	key, err := OpenKeyFile(context.Background(), path, nil)
+	data, err := readKeyFile(context.Background(), path, checkPrivate)
 	if err != nil {
-		return Record{}, err
+		return Record{}, fmt.Errorf("reading %q: %w", path, err)
+	}
+	key, err := opener{}.open(context.Background(), data, record)
+	if err != nil {
+		return Record{}, fmt.Errorf("opening %q: %w", path, err)
 	}
 	record.Public = key.Public()
 	return record, nil
 }
 
 // Unlock opens the key. For a passphrase key it calls ask once; a nil ask counts as one that has no
-// passphrase. It refuses a secret that does not belong to the record, so the key returned is the
-// one that [Store.Lookup] promised. Where the record file was lost, it is written again if that can
-// be done. Errors wrap [fs.ErrNotExist] for a missing key, [ErrHardware] for one whose secret is
-// not here, [ErrNoPassphrase], [ErrWrongPassphrase], or what ask or ctx said.
+// passphrase. For a keychain key it asks the keychain, which may wait for a person. It refuses a
+// secret that does not belong to the record, so the key returned is the one that [Store.Lookup]
+// promised. Where the record file was lost, it is written again if that can be done. Errors wrap
+// [fs.ErrNotExist] for a missing key, [ErrHardware] or [ErrSSHAgent] for one whose secret is not here,
+// [ErrNoPassphrase], [ErrWrongPassphrase], [ErrNoKeychain], [ErrNoItem], or what ask, the keychain or
+// ctx said.
 func (s *Store) Unlock(ctx context.Context, name string, ask PassphraseFunc) (*SoftwareKey, error) {
-	key, err := s.unlock(ctx, name, ask)
+	found, err := s.unlock(ctx, name, ask)
 	if err != nil {
 		return nil, fmt.Errorf("unlocking key %q: %w", name, err)
 	}
-	return key, nil
+	return found.key, nil
 }
 
-func (s *Store) unlock(ctx context.Context, name string, ask PassphraseFunc) (*SoftwareKey, error) {
+// opened is a key that was opened, and what the store had of it.
+type opened struct {
+	key    *SoftwareKey
+	record Record
+	data   Secret // the content of its secret file
+}
+
+func (s *Store) unlock(ctx context.Context, name string, ask PassphraseFunc) (opened, error) {
 	record, lost, err := s.lookup(name)
 	if err != nil {
-		return nil, err
+		return opened{}, err
 	}
-	if record.Protection == Hardware {
-		return nil, ErrHardware
+	switch record.Protection {
+	case Hardware:
+		return opened{}, ErrHardware
+	case SSHAgent:
+		return opened{}, ErrSSHAgent
 	}
 	path := s.secretPath(record)
-	data, err := readKeyFile(ctx, path)
-	if err != nil {
-		return nil, fmt.Errorf("reading %q: %w", path, err)
+	data, err := readKeyFile(ctx, path, checkPrivate)
+	if errors.Is(err, fs.ErrNotExist) {
+		// Between the two looks its protection may have been changed.
+		if now, _, err := s.lookup(name); err == nil && now.isSealed() != record.isSealed() {
+			return s.unlock(ctx, name, ask)
+		}
 	}
-	if isSealed(data.Reveal()) != (record.Protection == Passphrase) {
-		return nil, fmt.Errorf("reading %q: its protection is not %q, as its name or record says", path, record.Protection)
-	}
-	key, err := openKey(ctx, data, ask, record)
 	if err != nil {
-		return nil, fmt.Errorf("opening %q: %w", path, err)
+		return opened{}, fmt.Errorf("reading %q: %w", path, err)
+	}
+	if isSealed(data.Reveal()) != record.isSealed() {
+		return opened{}, fmt.Errorf("reading %q: its protection is not %q, as its name or record says", path, record.Protection)
+	}
+	about := record
+	about.items = ""
+	key, err := opener{ask, s.keychain}.open(ctx, data, about)
+	if err != nil {
+		return opened{}, fmt.Errorf("opening %q: %w", path, err)
 	}
 	if !record.Public.IsZero() && record.Public != key.Public() {
-		return nil, fmt.Errorf("%q holds the key %v, but %q says %v",
+		return opened{}, fmt.Errorf("%q holds the key %v, but %q says %v",
 			path, key.Public().ID(), name+recordExt, record.Public.ID())
 	}
 	if lost {
 		record.Public = key.Public()
 		s.restoreRecord(ctx, record)
 	}
-	return key, nil
+	return opened{key, record, data}, nil
 }
 
 // restoreRecord writes a lost record again. It reports nothing: the key is open, and the next
@@ -130,6 +191,6 @@ func (s *Store) restoreRecord(ctx context.Context, record Record) {
 	defer unlock()
 	// Nobody may have removed the key meanwhile.
 	if exists(s.secretPath(record)) {
-		_ = atomicfile.Create(s.file(record.Name, recordExt), text, 0o600)
+		_ = s.files.create(s.file(record.Name, recordExt), text, 0o600)
 	}
 }

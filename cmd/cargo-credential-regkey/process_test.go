@@ -72,7 +72,7 @@ func (u *user) enrol(t testing.TB, e enroll.Enrolment, a keys.Algorithm, passphr
 	t.Helper()
 	key, err := keys.Generate(a)
 	check(t, err)
-	_, err = keys.OpenStore(filepath.Join(u.home, "keys")).Create(e.Key, key, keys.Secret{}, time.Now())
+	_, err = keys.OpenStore(filepath.Join(u.home, "keys")).Create(t.Context(), keys.Record{Name: e.Key, Created: time.Now()}, key, keys.NoLock())
 	check(t, err)
 	if passphrase != "" {
 		u.protect(t, e.Key, passphrase)

@@ -94,7 +94,11 @@ func (a *app) makeKey(store *keys.Store, name string, algorithm keys.Algorithm, 
 	if err != nil {
 		return keys.Record{}, err
 	}
-	record, err := store.Create(name, key, passphrase, a.now())
+	lock := keys.NoLock()
+	if !passphrase.IsZero() {
+		lock = keys.PassphraseLock(passphrase)
+	}
+	record, err := store.Create(context.Background(), keys.Record{Name: name, Created: a.now()}, key, lock)
 	if err != nil {
 		return keys.Record{}, err
 	}

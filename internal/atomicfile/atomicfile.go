@@ -63,6 +63,17 @@ func Create(path string, data []byte, perm fs.FileMode) error {
 // beside it, for good: a power cut does not bring it back. It is no error if there was none of them.
 // Nobody may be writing path meanwhile.
 func Remove(path string) error {
+	return remove(path, func(name string) bool { return name == filepath.Base(path) || isTemp(name, path) })
+}
+
+// Tidy deletes, for good, what an interrupted [Write] or [Create] of path may have left beside it, and
+// leaves path as it is. Nobody may be writing path meanwhile.
+func Tidy(path string) error {
+	return remove(path, func(name string) bool { return isTemp(name, path) })
+}
+
+// remove deletes those files in the folder of path whose name is chosen.
+func remove(path string, chosen func(name string) bool) error {
 	folder := filepath.Dir(path)
 	entries, err := os.ReadDir(folder)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -72,7 +83,7 @@ func Remove(path string) error {
 		return fmt.Errorf("removing %q: %w", path, err)
 	}
 	for _, entry := range entries {
-		if entry.Name() != filepath.Base(path) && !isTemp(entry.Name(), path) {
+		if !chosen(entry.Name()) {
 			continue
 		}
 		if err := os.Remove(filepath.Join(folder, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -236,6 +236,21 @@ func TestRemove(t *testing.T) {
 	}
 }
 
+func TestTidy(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"file", ".file.123.tmp", ".file2.1.tmp", ".file.tmp"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if err := atomicfile.Tidy(filepath.Join(dir, "file")); err != nil {
+			t.Fatal(err)
+		}
+		checkFolder(t, dir, ".file.tmp", "x", ".file2.1.tmp", "x", "file", "x")
+	}
+}
+
 func TestMkdirAll(t *testing.T) {
 	dir := t.TempDir()
 	deep := filepath.Join(dir, "a", "b", "c")

@@ -4,7 +4,6 @@
 package e2e
 
 import (
-	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -88,12 +87,23 @@ func (s *stage) git(args ...string) {
 // release commits a version.
 func (s *stage) release(version string) {
 	s.t.Helper()
-	manifest := "[package]\nname = \"foo\"\nversion = \"" + version + "\"\nedition = \"" + cmp.Or(s.edition, "2021") + "\"\ndescription = \"a sample\"\nlicense = \"MIT\"\npublish = [\"lab\"]\n"
+	manifest := "[package]\nname = \"foo\"\nversion = \"" + version + "\"\nedition = \"" + edition() + "\"\ndescription = \"a sample\"\nlicense = \"MIT\"\npublish = [\"lab\"]\n"
 	if err := s.WriteFile(filepath.Join(s.project, "Cargo.toml"), manifest); err != nil {
 		s.t.Fatal(err)
 	}
 	s.git("add", ".")
 	s.git("commit", "--quiet", "--message", version)
+}
+
+// edition is the newest edition of Rust that cargo knows: with 2024's resolver it asks rustc for its
+// version, even with --no-verify.
+func edition() string {
+	_, version, _ := realcargo.Find()
+	var minor int
+	if _, err := fmt.Sscanf(version, "cargo 1.%d", &minor); err != nil || minor < 85 {
+		return "2021"
+	}
+	return "2024"
 }
 
 // traps wants the project's traps sprung where the project is built, and nowhere else.
@@ -138,7 +148,6 @@ func TestCollectorFinds(t *testing.T) {
 // of these starts a program of the project's, even with --no-verify.
 func TestCheckoutSteersCargo(t *testing.T) {
 	needCargo(t)
-	_, version, _ := realcargo.Find()
 	for name, config := range map[string]struct{ path, content string }{
 		"credential-alias": {".cargo/config.toml", "[credential-alias]\ncargo-credential-regkey = \"TRAP\"\n"},
 		"rustc":            {".cargo/config.toml", "[build]\nrustc = \"TRAP\"\n"},
@@ -150,12 +159,11 @@ func TestCheckoutSteersCargo(t *testing.T) {
 			if name == "toolchain" && os.Getenv("RUSTUP_HOME") == "" {
 				t.Skip("this cargo is not rustup's")
 			}
-			var minor int
-			if _, err := fmt.Sscanf(version, "cargo 1.%d", &minor); err != nil || minor < 85 {
-				t.Skipf("edition 2024, whose resolver asks rustc for its version, is not known to %s", version)
+			if edition() != "2024" {
+				t.Skip("this cargo knows no edition whose resolver asks rustc for its version")
 			}
 			l := newLab(t)
-			s := &stage{Lab: l, t: t, edition: "2024", registry: serve(t, l), loot: filepath.Join(l.Dir, "loot"), sprung: filepath.Join(l.Dir, "sprung")}
+			s := &stage{Lab: l, t: t, registry: serve(t, l), loot: filepath.Join(l.Dir, "loot"), sprung: filepath.Join(l.Dir, "sprung")}
 			enrolled(t, l, s.registry, "laptop", "crates-team")
 			s.newProject()
 			trap := filepath.Join(l.Dir, "toolchain", "bin", "cargo")

@@ -28,7 +28,6 @@ type stage struct {
 	t        *testing.T
 	registry *lab.Registry
 	project  string // a git repository
-	edition  string // of Rust, in the project; "" for one that every cargo knows
 	loot     string // what the project's build script has got hold of
 	sprung   string // what the project's traps have written
 	jobs     int

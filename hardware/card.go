@@ -10,13 +10,15 @@ import (
 	"github.com/cargo-regkey/regkey/keys"
 )
 
-// A system is where readers are: PC/SC, through the library in the one file that imports it.
+// A system is where readers are: PC/SC, through the library in the files that import it.
 type system interface {
 	// readers are the names of all readers, also of those that are empty.
 	readers() ([]string, error)
 	// open takes the card in a reader for this program alone and selects the PIV applet. A
 	// card that has none is errNotFound.
 	open(reader string) (card, error)
+	// lookout is a connection for looks at a reader.
+	lookout(reader string) (lookout, error)
 }
 
 // A card is one that is open. It serves one call at a time. Errors are, or wrap, a statusError, a readerError,

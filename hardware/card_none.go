@@ -13,3 +13,5 @@ func newSystem() system { return noSystem{} }
 func (noSystem) readers() ([]string, error) { return nil, ErrNotBuilt }
 
 func (noSystem) open(string) (card, error) { return nil, ErrNotBuilt }
+
+func (noSystem) lookout(string) (lookout, error) { return nil, ErrNotBuilt }

@@ -1,6 +1,6 @@
 //go:build cgo || windows
 
-// The one file that knows piv-go, the library that speaks PIV over PC/SC.
+// What knows piv-go, the library that speaks PIV over PC/SC: this file, and open_piv.go.
 
 package hardware
 
@@ -34,18 +34,6 @@ func (pivSystem) readers() (names []string, err error) {
 		return translate(err)
 	})
 	return names, err
-}
-
-func (pivSystem) open(reader string) (c card, err error) {
-	err = guard(func() error {
-		yk, err := piv.Open(reader)
-		if err != nil {
-			return translate(err)
-		}
-		c = &pivCard{yk}
-		return nil
-	})
-	return c, err
 }
 
 // pivCard is a card that piv-go has open.
@@ -303,4 +291,15 @@ func readerCode(err error) (readerError, bool) {
 		}
 	}
 	return 0, false
+}
+
+// lookError is what a look's code of PC/SC means.
+func lookError(code uint32) error {
+	switch readerError(code) {
+	case 0:
+		return nil
+	case codeTimeout:
+		return errSame
+	}
+	return readerError(code)
 }

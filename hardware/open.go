@@ -169,7 +169,7 @@ func (o *opener) take(ctx context.Context, reader string, patient bool) (*Token,
 		return nil, err
 	}
 	t := &Token{
-		card: c, reader: reader, after: o.after, awake: o.awake, place: place, pukLeft: -1,
+		card: c, reader: reader, after: o.after, awake: o.awake, place: place, pukLeft: -1, lookout: o.system.lookout,
 		turn: make(chan struct{}, 1), gone: make(chan struct{}),
 	}
 	t.firmware = c.firmware()

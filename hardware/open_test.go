@@ -193,6 +193,8 @@ type brokenSystem struct{ err error }
 func (s brokenSystem) readers() ([]string, error) { return nil, s.err }
 func (s brokenSystem) open(string) (card, error)  { return nil, s.err }
 
+func (s brokenSystem) lookout(string) (lookout, error) { return nil, s.err }
+
 func TestServiceIsMissing(t *testing.T) {
 	for _, code := range []readerError{codeNoService, codeServiceStopped, codeDenied} {
 		o := newOpener()
@@ -261,5 +263,31 @@ func TestHolders(t *testing.T) {
 	}
 	if got := holdersIn(fstest.MapFS{}, 30); got != nil {
 		t.Errorf("without /proc: %q", got)
+	}
+}
+
+// A card that can't be opened is given back at once, for others to use: cards of another kind lie in readers for hours.
+func TestFailedOpenGivesTheCardBack(t *testing.T) {
+	for name, fault := range map[string]virtualpiv.Fault{
+		"no PIV applet":       {Kind: virtualpiv.Answer, Instruction: 0xa4, Status: 0x6a82, Always: true},
+		"selecting refused":   {Kind: virtualpiv.Answer, Instruction: 0xa4, Status: 0x6985},
+		"no version":          {Kind: virtualpiv.Answer, Instruction: 0xfd, Status: 0x6d00},
+		"pulled at SELECT":    {Kind: virtualpiv.PulledBefore, Instruction: 0xa4},
+		"pulled in an answer": {Kind: virtualpiv.PulledAfter, Instruction: 0xfd},
+	} {
+		card, reader := insert(t, virtualpiv.Options{})
+		card.Order(fault)
+		if _, err := Open(t.Context(), testSerial); err == nil {
+			t.Errorf("%s: opened", name)
+		}
+		if n := daemon.Open(reader); n != 0 {
+			t.Errorf("%s: %d connections are left", name, n)
+		}
+		card.Forgive()
+		daemon.Insert(reader, card)
+		if err := open(t, testSerial).Close(); err != nil {
+			t.Errorf("%s, then: %v", name, err)
+		}
+		daemon.Remove(reader)
 	}
 }

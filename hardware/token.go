@@ -24,6 +24,7 @@ type Token struct {
 	after    func(time.Duration) <-chan time.Time
 	awake    time.Duration // how often a token that waits for a person wants a command; 0 never
 	place    lock
+	lookout  func(reader string) (lookout, error)
 
 	// turn holds one value while the token is in use; gone is closed with the token.
 	turn  chan struct{}

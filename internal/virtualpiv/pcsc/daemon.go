@@ -105,8 +105,8 @@ func (d *Daemon) accept() {
 	}
 }
 
-// Insert plugs a token in: a reader of that name appears, with the card in it and powered. A
-// token that stands under that name is pulled out first. Names have at most 127 bytes; the
+// Insert plugs a token in: a reader of that name appears, with the card in it and powered. An
+// empty reader of that name takes the card, and a token under it is pulled out first. Names have at most 127 bytes; the
 // reader names of YubiKeys begin with "Yubico YubiKey". Inserting a seventeenth is a panic.
 func (d *Daemon) Insert(readerName string, card *virtualpiv.Card) {
 	if readerName == "" || len(readerName) >= nameSize {
@@ -114,7 +114,15 @@ func (d *Daemon) Insert(readerName string, card *virtualpiv.Card) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if r := d.find(readerName); r != nil {
+	r := d.find(readerName)
+	if r != nil && !r.present {
+		card.Reset()
+		r.card, r.present, r.powered = card, true, true
+		r.events++
+		d.signal()
+		return
+	}
+	if r != nil {
 		d.pull(r)
 	}
 	if len(d.readers) == maxReaders {
@@ -137,7 +145,8 @@ func (d *Daemon) Remove(readerName string) {
 }
 
 // Eject takes the card out and leaves the reader, as with a card of plastic. Who still has it
-// open is told SCARD_W_REMOVED_CARD. [Daemon.Insert] under the same name puts a card in again.
+// open is told SCARD_W_REMOVED_CARD. [Daemon.Insert] under the same name puts a card in again, and
+// both are counted, where a reader that comes back begins to count anew.
 func (d *Daemon) Eject(readerName string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

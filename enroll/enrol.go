@@ -69,6 +69,12 @@ type Enrolled struct {
 // PlanEnrolment settles what an earlier run left behind, and finds out what enrolling the key means
 // now.
 func (l *Lifecycle) PlanEnrolment(ctx context.Context, o EnrolOptions) (*EnrolPlan, error) {
+	if o.Account == "" {
+		o.Account = l.Account
+	}
+	if l.Account != "" && o.Account != l.Account {
+		return nil, fmt.Errorf("enrolling at %s as %s: the command is about the account %s", l.Index, o.Account, l.Account)
+	}
 	if _, _, err := l.Settle(ctx); err != nil {
 		return nil, err
 	}
@@ -86,7 +92,7 @@ func (l *Lifecycle) PlanEnrolment(ctx context.Context, o EnrolOptions) (*EnrolPl
 		o.Account = old.Account
 	}
 	if o.Account != old.Account {
-		return nil, fmt.Errorf("enrolling at %s as %s: this machine is enrolled there as %s", l.Index, o.Account, old.Account)
+		return nil, fmt.Errorf("enrolling at %s as %s: this machine is enrolled there as %s, and no further account was asked for", l.Index, o.Account, old.Account)
 	}
 	plan := &EnrolPlan{EnrolOptions: o, Step: EnrolAdd, l: l, base: base, old: old}
 	if done, err := plan.done(); err != nil || done {
@@ -302,6 +308,9 @@ func (l *Lifecycle) EnrolManually(o EnrolOptions, subject string) (*Enrolment, e
 		return nil, fmt.Errorf("enrolling by hand at %s: this machine is enrolled there with a keyset, as %s", l.Index, old.Account)
 	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrManual):
 		return nil, err
+	}
+	if o.Account == "" {
+		o.Account = l.Account
 	}
 	e := &Enrolment{Index: l.Index, Account: o.Account, Key: o.Key.Name, Subject: subject, Manual: true, Since: l.now()}
 	(&EnrolPlan{EnrolOptions: o}).apply(e)

@@ -88,6 +88,7 @@ func distrust(format string, args ...any) error {
 type Lifecycle struct {
 	Home     string
 	Index    string
+	Account  string   // empty: the one in use at the registry; else also one that is not enrolled yet
 	Registry Registry // unused where the enrolment is manual
 	Keys     *keys.Store
 	// Unlock opens a key of the store for signing; it may ask a person.
@@ -95,8 +96,8 @@ type Lifecycle struct {
 	Now    func() time.Time
 }
 
-// State is the folder of this registry.
-func (l *Lifecycle) State() *State { return OpenState(l.Home, l.Index) }
+// State is the folder of this registry's account.
+func (l *Lifecycle) State() *State { return OpenState(l.Home, l.Index, l.Account) }
 
 func (l *Lifecycle) now() time.Time { return l.Now().UTC().Truncate(time.Second) }
 
@@ -238,7 +239,7 @@ func (l *Lifecycle) change(ctx context.Context, next *Keyset, after Enrolment, s
 
 // enrolled is the enrolment and the pinned keyset, or an error that says why there is none.
 func (l *Lifecycle) enrolled() (*Enrolment, *SignedKeyset, error) {
-	e, err := LookupEnrolment(l.Home, l.Index)
+	e, err := l.State().enrolment()
 	if err != nil {
 		return nil, nil, err
 	}

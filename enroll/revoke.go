@@ -125,7 +125,7 @@ func (p *RevokePlan) choose() error {
 	if err := p.chooseReader(); err != nil {
 		return err
 	}
-	p.Done = p.Revoked && p.next == "" && (p.Name == "" || p.Name != p.old.Key && p.Name != p.old.ReadKey)
+	p.Done = p.Revoked && p.next == "" && (p.Name == "" || p.Name != p.old.Key && p.Name != p.old.ReadKey && !p.old.uses(p.Name))
 	if p.signer == "" && !p.Revoked {
 		return fmt.Errorf("revoking %v: neither that key nor one that manages the account %s is on this machine: %w", p.Key, p.Account, ErrNotTrusted)
 	}
@@ -183,6 +183,11 @@ func (p *RevokePlan) after() Enrolment {
 		after.Key = p.heir
 	}
 	after.ReadKey = p.reads
+	for _, name := range []string{p.Name, p.Reader} {
+		if name != "" {
+			after.replaceUses(name, "")
+		}
+	}
 	return after
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"time"
 
 	"github.com/cargo-regkey/regkey/keys"
@@ -181,7 +182,7 @@ func (p *RotatePlan) finish(newKey keys.Record) (*Rotated, error) {
 	if !serves {
 		after.ReadKey = ""
 	}
-	if after.Key != p.old.Key || after.ReadKey != p.old.ReadKey {
+	if after.Key != p.old.Key || after.ReadKey != p.old.ReadKey || !maps.Equal(after.Uses, p.old.Uses) {
 		if err := p.l.State().saveEnrolment(&after); err != nil {
 			return nil, err
 		}
@@ -195,6 +196,7 @@ func (p *RotatePlan) succeed() Enrolment {
 	if after.Key == p.Old || after.Key == "" {
 		after.Key = p.New
 	}
+	after.replaceUses(p.Old, p.New)
 	return after
 }
 

@@ -1,20 +1,15 @@
-// What this machine knows of one registry: the enrolment, the pins, and bytes that are signed but
-// not yet accepted.
+// The files of a state: the enrolment, the pins, and bytes that are signed but not yet accepted.
 
 package enroll
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
@@ -23,54 +18,17 @@ import (
 	"github.com/cargo-regkey/regkey/keys"
 )
 
-// An Enrolment is the record that this machine's user has enrolled at a registry. The credential
-// provider reads nothing else to choose a key.
-type Enrolment struct {
-	Index     string    `toml:"index"`               // exactly as cargo gives it
-	Name      string    `toml:"name,omitempty"`      // what cargo's configuration calls the registry; may be empty
-	Account   string    `toml:"account,omitempty"`   // empty where Manual
-	Key       string    `toml:"key"`                 // the key that signs; empty once it was revoked and no other is here
-	ReadKey   string    `toml:"read-key,omitempty"`  // the key that signs read tokens; empty: Key
-	Subject   string    `toml:"subject,omitempty"`   // the token's sub, where the registry's website gave one
-	Manual    bool      `toml:"manual,omitempty"`    // keys are pasted into the registry's website: there is no keyset
-	Challenge bool      `toml:"challenge,omitempty"` // the registry wants a challenge in every mutation
-	MaxAge    int       `toml:"max-age,omitempty"`   // seconds for which the registry takes a token; 0: as usual
-	Insecure  bool      `toml:"insecure,omitempty"`  // the user allowed plain http to another machine
-	Since     time.Time `toml:"since"`
-
-	// Certificates are the places of revocations signed in advance, by key id.
-	Certificates map[string]string `toml:"certificates,omitempty"`
-}
-
-// clone is a copy that shares nothing with e.
-func (e *Enrolment) clone() Enrolment {
-	c := *e
-	c.Certificates = maps.Clone(e.Certificates)
-	return c
-}
-
-// State is the folder of one registry: enrolment.toml, keyset.note (the pin), revocations/*.note
-// and pending.toml. Whoever writes holds the lock of the home folder.
-type State struct{ dir string }
-
-// OpenState names the folder of the registry with that index URL. It need not exist.
-func OpenState(home, index string) *State {
-	sum := sha256.Sum256([]byte(index))
-	return &State{filepath.Join(home, "registries", hex.EncodeToString(sum[:16]))}
-}
-
-// folder is the last element of the folder's path.
-func (s *State) folder() string { return filepath.Base(s.dir) }
-
 // SetAside moves the folder out of the way, to former/ in the home folder, so that an enrolment can
 // begin anew; nothing is deleted. It is for the user who knows that the registry's operator has
 // reset the account.
 func (s *State) SetAside(now time.Time) error {
-	home := filepath.Dir(filepath.Dir(s.dir))
-	if err := atomicfile.MkdirAll(filepath.Join(home, "former"), 0o700); err != nil {
+	if s.fault != nil {
+		return s.fault
+	}
+	if err := atomicfile.MkdirAll(filepath.Join(s.home(), "former"), 0o700); err != nil {
 		return err
 	}
-	target := filepath.Join(home, "former", filepath.Base(s.dir)+"-"+now.UTC().Format("20060102T150405.000Z"))
+	target := filepath.Join(s.home(), "former", filepath.Base(s.dir)+"-"+now.UTC().Format("20060102T150405.000Z"))
 	if err := os.Rename(s.dir, target); err != nil {
 		return fmt.Errorf("setting the old keyset aside: %w", err)
 	}
@@ -80,51 +38,26 @@ func (s *State) SetAside(now time.Time) error {
 // maxStateFile bounds, in bytes, what is read of one file.
 const maxStateFile = 1 << 20
 
-// LookupEnrolment reads the enrolment at the registry with that index URL; the error wraps
-// [fs.ErrNotExist] if there is none.
-func LookupEnrolment(home, index string) (*Enrolment, error) {
-	return OpenState(home, index).enrolment()
-}
-
-// ListEnrolments reads all enrolments, sorted by index URL.
-func ListEnrolments(home string) ([]*Enrolment, error) {
-	folders, err := os.ReadDir(filepath.Join(home, "registries"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("listing enrolments: %w", err)
-	}
-	var all []*Enrolment
-	for _, folder := range folders {
-		if !folder.IsDir() {
-			continue // a file manager's, not ours
-		}
-		s := &State{filepath.Join(home, "registries", folder.Name())}
-		e, err := s.enrolment()
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // an enrolment that never got further than its signed bytes
-		}
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, e)
-	}
-	slices.SortFunc(all, func(a, b *Enrolment) int { return strings.Compare(a.Index, b.Index) })
-	return all, nil
-}
-
 // enrolment refuses a file that was moved here from another registry's folder, whose name is a hash
-// of the index URL.
+// of the index URL, and of the account where it is not the first.
 func (s *State) enrolment() (*Enrolment, error) {
 	e := &Enrolment{}
 	if err := s.readTOML("enrolment.toml", e); err != nil {
 		return nil, err
 	}
-	if OpenState("", e.Index).folder() != s.folder() {
+	if f := s.folder(); f != folderOf(e.Index, "") && (e.Account == "" || f != folderOf(e.Index, e.Account)) {
 		return nil, fmt.Errorf("reading %q: it is about %q, whose folder is another", filepath.Join(s.dir, "enrolment.toml"), e.Index)
 	}
 	return e, nil
 }
 
-func (s *State) saveEnrolment(e *Enrolment) error { return s.writeTOML("enrolment.toml", e) }
+// saveEnrolment makes e's account the one in use if there is no other at the registry.
+func (s *State) saveEnrolment(e *Enrolment) error {
+	if err := s.writeTOML("enrolment.toml", e); err != nil {
+		return err
+	}
+	return s.claim(e)
+}
 
 // Keyset is the newest keyset that this machine has verified: the pin. The error wraps
 // [fs.ErrNotExist] if there is none.
@@ -140,10 +73,19 @@ func (s *State) Keyset() (*SignedKeyset, error) {
 	return k, nil
 }
 
-func (s *State) pin(k *SignedKeyset) error { return s.write("keyset.note", k.Note) }
+// pin keeps k, then moves the pin to it.
+func (s *State) pin(k *SignedKeyset) error {
+	if err := s.keep(k); err != nil {
+		return err
+	}
+	return s.write("keyset.note", k.Note)
+}
 
 // Revocations are those that this machine has made or verified, sorted by key id.
 func (s *State) Revocations() ([]*SignedRevocation, error) {
+	if s.fault != nil {
+		return nil, s.fault
+	}
 	files, err := os.ReadDir(filepath.Join(s.dir, "revocations"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("listing revocations: %w", err)
@@ -216,6 +158,9 @@ func (s *State) setPending(p *pending) error { return s.writeTOML("pending.toml"
 func (s *State) clearPending() error { return atomicfile.Remove(filepath.Join(s.dir, "pending.toml")) }
 
 func (s *State) read(name string) ([]byte, error) {
+	if s.fault != nil {
+		return nil, s.fault
+	}
 	data, err := readFile(filepath.Join(s.dir, name), maxStateFile)
 	if err != nil {
 		return nil, fmt.Errorf("reading registry state: %w", err)
@@ -244,6 +189,9 @@ func (s *State) readTOML(name string, into any) error {
 }
 
 func (s *State) write(name string, data []byte) error {
+	if s.fault != nil {
+		return s.fault
+	}
 	path := filepath.Join(s.dir, name)
 	if err := atomicfile.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err

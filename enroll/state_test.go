@@ -18,6 +18,7 @@ import (
 )
 
 const pinnedEnrolment = `index = 'sparse+https://crates.example.com/index/'
+former = ['sparse+https://old.example.com/']
 name = 'lab'
 account = 'crates-team'
 key = 'laptop'
@@ -30,6 +31,9 @@ since = 2026-11-22T12:00:00Z
 
 [certificates]
 'k4.pid.x' = '/a b/c.revocation'
+
+[uses]
+yank = 'ci'
 `
 
 // write puts a file into the state's folder, past all checks.
@@ -46,13 +50,14 @@ func (s *State) put(t *testing.T, name, text string) {
 
 func TestEnrolmentOnDisk(t *testing.T) {
 	home := t.TempDir()
-	s := OpenState(home, testIndex)
+	s := OpenState(home, testIndex, "")
 	if _, err := LookupEnrolment(home, testIndex); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("never enrolled: %v", err)
 	}
 	full := &Enrolment{
 		Index: testIndex, Name: "lab", Account: testAccount, Key: "laptop", ReadKey: "laptop-read", Subject: `sub "quoted" \ ë`, Manual: true, Challenge: true, Insecure: true,
 		Since: noon, Certificates: map[string]string{"k4.pid.x": "/a b/c.revocation"},
+		Uses: map[string]string{"yank": "ci"}, Former: []string{"sparse+https://old.example.com/"},
 	}
 	if err := s.saveEnrolment(full); err != nil {
 		t.Fatal(err)
@@ -85,7 +90,7 @@ func TestEnrolmentRefused(t *testing.T) {
 		"too large":        pinnedEnrolment + "#" + strings.Repeat("x", maxStateFile),
 	} {
 		home := t.TempDir()
-		OpenState(home, testIndex).put(t, "enrolment.toml", text)
+		OpenState(home, testIndex, "").put(t, "enrolment.toml", text)
 		if e, err := LookupEnrolment(home, testIndex); err == nil || errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: %+v, %v", name, e, err)
 		}
@@ -101,11 +106,11 @@ func TestListEnrolments(t *testing.T) {
 		t.Errorf("an empty home: %v, %v", all, err)
 	}
 	for _, index := range []string{"sparse+https://b/", testIndex, "https://a/"} {
-		if err := OpenState(home, index).saveEnrolment(&Enrolment{Index: index, Key: "k", Since: noon}); err != nil {
+		if err := OpenState(home, index, "").saveEnrolment(&Enrolment{Index: index, Key: "k", Since: noon}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	OpenState(home, "sparse+https://begun/").put(t, "pending.toml", "")
+	OpenState(home, "sparse+https://begun/", "").put(t, "pending.toml", "")
 	if err := os.WriteFile(filepath.Join(home, "registries", ".DS_Store"), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +119,7 @@ func TestListEnrolments(t *testing.T) {
 		t.Errorf("%v, %v", all, err)
 	}
 	// A copied folder would be the same enrolment under another registry's name.
-	moved := OpenState(home, "sparse+https://moved/")
+	moved := OpenState(home, "sparse+https://moved/", "")
 	moved.put(t, "enrolment.toml", "index = 'https://a/'\nkey = 'k'\nsince = 2026-11-22T12:00:00Z\n")
 	if _, err := ListEnrolments(home); err == nil {
 		t.Error("an enrolment in another's folder is listed")
@@ -129,7 +134,7 @@ func TestPendingOnDisk(t *testing.T) {
 		Registry: index, Account: testAccount, Version: 1, Issued: noon,
 		Keys: []Entry{{Key: ed(1).Public(), Can: CanEverything, Crates: []string{"a*", "b"}}, entry(p384(2), Read)},
 	}, ed(1), p384(2))
-	s := OpenState(t.TempDir(), index)
+	s := OpenState(t.TempDir(), index, "")
 	if p, err := s.pending(); p != nil || err != nil || s.Pending() {
 		t.Errorf("nothing waits: %v, %v", p, err)
 	}
@@ -188,7 +193,7 @@ func TestModes(t *testing.T) {
 // path means something to a shell, too.
 func TestRevocationsOnDisk(t *testing.T) {
 	home := filepath.Join(t.TempDir(), "a[b*c?")
-	s := OpenState(home, testIndex)
+	s := OpenState(home, testIndex, "")
 	if all, err := s.Revocations(); err != nil || len(all) != 0 {
 		t.Errorf("none: %v, %v", all, err)
 	}
@@ -216,7 +221,7 @@ func TestRevocationsOnDisk(t *testing.T) {
 }
 
 func TestKeysetOnDisk(t *testing.T) {
-	s := OpenState(t.TempDir(), testIndex)
+	s := OpenState(t.TempDir(), testIndex, "")
 	if _, err := s.Keyset(); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no pin: %v", err)
 	}

@@ -39,8 +39,13 @@ func (l *Lifecycle) Sync(ctx context.Context) (*SignedKeyset, error) {
 	}
 	// The pin goes first: were a revocation there without it, a version that the key had signed before
 	// would be refused on the next run.
+	for _, k := range chain {
+		if err := l.State().keep(k); err != nil {
+			return nil, err
+		}
+		pinned = k
+	}
 	if len(chain) > 0 {
-		pinned = chain[len(chain)-1]
 		if err := l.State().pin(pinned); err != nil {
 			return nil, err
 		}

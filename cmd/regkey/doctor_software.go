@@ -157,7 +157,7 @@ func (a *app) checkEnrolment(d *diagnosis, home string, e *enroll.Enrolment, rec
 		d.problem("enrolment", label(e), err.Error(), "bring regkey's folder back from a copy, or enrol again")
 		return
 	}
-	k, err := enroll.OpenState(home, e.Index).Keyset()
+	k, err := enroll.OpenState(home, e.Index, e.Account).Keyset()
 	if !e.Manual && (err != nil || k.Registry != e.Index || k.Account != e.Account) {
 		r.warn("the keyset that this machine has verified is about another account or registry than the enrolment")
 	}

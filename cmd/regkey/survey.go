@@ -121,7 +121,7 @@ func (r *registrySurvey) manual(e *enroll.Enrolment, records []keys.Record) {
 
 // keyset lists the keys of the pinned keyset, and those of this machine that were revoked.
 func (r *registrySurvey) keyset(home string, e *enroll.Enrolment, records []keys.Record, now time.Time) error {
-	state := enroll.OpenState(home, e.Index)
+	state := enroll.OpenState(home, e.Index, e.Account)
 	r.Pending = state.Pending()
 	k, err := state.Keyset()
 	if err != nil {

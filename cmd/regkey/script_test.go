@@ -40,6 +40,10 @@ func withPrograms(m *testing.M) int {
 		panic(err)
 	}
 	programs = dir
+	// Where no service is, unless a test starts one there: the library reads this once in the life of a process.
+	if err := os.Setenv("PCSCLITE_CSOCK_NAME", filepath.Join(dir, "pcscd.comm")); err != nil {
+		panic(err)
+	}
 	if noHardware = lab.HardwareTools(context.Background()); noHardware == nil {
 		fixtures = filepath.Join(dir, "fixtures")
 		if err := lab.BuildTokens(context.Background(), fixtures); err != nil {

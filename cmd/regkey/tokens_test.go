@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -17,7 +16,6 @@ func TestPlugLimitIsForAbsence(t *testing.T) {
 	if !hardware.Built() {
 		t.Skip("this test was built without cgo")
 	}
-	t.Setenv("PCSCLITE_CSOCK_NAME", filepath.Join(t.TempDir(), "nobody"))
 	a := newApp()
 	a.plugLimit = time.Nanosecond
 	_, err := a.awaitToken(t.Context(), 4711)

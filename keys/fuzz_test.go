@@ -4,6 +4,8 @@ package keys_test
 
 import (
 	"context"
+	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -85,6 +87,15 @@ func FuzzKeyFile(f *testing.F) {
 		}
 		f.Add(file)
 	}
+	s, _, _ := inKeychain(f, newKeychain())
+	file, err := os.ReadFile(s.Path("k"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	if _, err := keys.OpenKey(context.Background(), keys.NewSecret(file), nil); !errors.Is(err, keys.ErrNoKeychain) {
+		f.Fatal(err)
+	}
+	f.Add(file)
 	f.Fuzz(func(t *testing.T, file []byte) {
 		key, err := keys.OpenKey(context.Background(), keys.NewSecret(file), ask("p"))
 		if err != nil {
@@ -122,7 +133,12 @@ func FuzzRecord(f *testing.F) {
 	if seeds == 0 {
 		f.Fatal("no seeds")
 	}
-	f.Add([]byte(hardwareFile))
+	for _, text := range []string{hardwareFile, agentFile, importedFile} {
+		if _, err := keys.ParseRecord("k", []byte(text)); err != nil {
+			f.Fatal(err)
+		}
+		f.Add([]byte(text))
+	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		record, err := keys.ParseRecord("k", text)
 		if err != nil {

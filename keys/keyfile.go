@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 )
 
@@ -21,22 +22,21 @@ const (
 
 // OpenKeyFile reads the key file path: PASERK secret text with at most one line break after it, or
 // the same encrypted by age with a passphrase and armored, for which ask is called once, with path
-// as the name. It refuses a file of more than 64 KiB, and (not on Windows, which has no such bits) one
-// whose mode lets the group or others write it; one that they may read it refuses too, as it is
-// probably a mistake that chmod mends, except where the file was handed out like that, and whoever
-// reads it here can't or need not change that: if its mode lets nobody at all write it (0444, 0440),
-// or it lies on a mount that is read-only, as the mounted secrets of container platforms and the
-// credentials of systemd do. Who else may look into such a mount is the platform's to decide. Errors
-// wrap [ErrNoPassphrase], [ErrWrongPassphrase], [ErrNoKeychain] for a keychain's file, what ask or ctx
-// said, or [fs.ErrNotExist]; none repeats the file's content.
+// as the name. It refuses a file of more than 64 KiB and (not on Windows, which has no such bits) one
+// whose mode lets the group or others write it. One that they may read is refused too, as ssh does,
+// unless it was handed out like that: its mode lets nobody at all write it (0444, 0440), or it lies
+// on a read-only mount. That is how container platforms mount secrets and systemd hands over
+// credentials; a job can't chmod them, and who else may look there is the platform's to decide.
+// Errors wrap [ErrNoPassphrase], [ErrWrongPassphrase], [ErrNoKeychain] for a keychain's file, what ask
+// or ctx said, or [fs.ErrNotExist]; none repeats the file's content.
 func OpenKeyFile(ctx context.Context, path string, ask PassphraseFunc) (*SoftwareKey, error) {
 	data, err := readKeyFile(ctx, path, checkHandedOut)
 	if err != nil {
-		return nil, fmt.Errorf("reading key file %q: %w", path, err)
+		return nil, fmt.Errorf("reading key file%s: %w", shown(path), err)
 	}
 	key, err := opener{ask: ask}.open(ctx, data, Record{Name: path})
 	if err != nil {
-		return nil, fmt.Errorf("opening key file %q: %w", path, err)
+		return nil, fmt.Errorf("opening key file%s: %w", shown(path), err)
 	}
 	return key, nil
 }
@@ -44,15 +44,16 @@ func OpenKeyFile(ctx context.Context, path string, ask PassphraseFunc) (*Softwar
 // PassphraseFromFile is the content of the file path without the one line break that may end it. An
 // empty passphrase and a file of more than 4 KiB are errors. The file's mode is not judged, unlike
 // a key's: container platforms mount such files readable by everyone inside. The file may be a
-// pipe; waiting for it ends when ctx ends.
+// pipe; waiting for it ends when ctx ends. Errors name the path only if it is absolute, as it may be
+// the passphrase itself.
 func PassphraseFromFile(ctx context.Context, path string) (Secret, error) {
 	text, err := readLimited(ctx, path, maxPassphraseSize, nil)
 	if err != nil {
-		return Secret{}, fmt.Errorf("reading passphrase file %q: %w", path, err)
+		return Secret{}, fmt.Errorf("reading passphrase file%s: %w", shown(path), err)
 	}
 	passphrase := NewSecret(trimLineBreak(text))
 	if passphrase.IsZero() {
-		return Secret{}, fmt.Errorf("reading passphrase file %q: it is empty", path)
+		return Secret{}, fmt.Errorf("reading passphrase file%s: it is empty", shown(path))
 	}
 	return passphrase, nil
 }
@@ -130,6 +131,15 @@ func checkHandedOut(f *os.File, info fs.FileInfo) error {
 		return nil
 	}
 	return checkPrivate(f, info)
+}
+
+// shown is a space and the path, quoted, where it can be told that it is one: people put the secret
+// itself where the path of its file belongs, and no PASERK or age text begins like an absolute path.
+func shown(path string) string {
+	if !filepath.IsAbs(path) {
+		return ""
+	}
+	return fmt.Sprintf(" %q", path)
 }
 
 // reason is a file error without its path, which the caller names.

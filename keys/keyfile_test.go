@@ -63,10 +63,10 @@ func rearmor(t testing.TB, raw []byte) string {
 }
 
 // encrypt is an armored age file as somebody else may make one.
-func encrypt(t testing.TB, text string, to age.Recipient) string {
+func encrypt(t testing.TB, text string, to ...age.Recipient) string {
 	t.Helper()
 	var b bytes.Buffer
-	w, err := age.Encrypt(&b, to)
+	w, err := age.Encrypt(&b, to...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,9 @@ func TestMain(m *testing.M) {
 	if fault := os.Getenv(faultVariable); fault != "" {
 		os.Exit(runFault(fault))
 	}
+	if dir := os.Getenv(mountVariable); dir != "" {
+		os.Exit(runMount(dir))
+	}
 	realWorkFactor, realMaxWorkFactor = keys.SetWorkFactors(4, 12)
 	os.Exit(m.Run())
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/age"
 	"filippo.io/age/armor"
 
 	"github.com/cargo-regkey/regkey/cargo"
@@ -59,9 +61,8 @@ func TestLimitsOfOperations(t *testing.T) {
 	} {
 		asked := errors.New("asked")
 		var left time.Duration
-		// Armor alone makes the provider ask.
 		file := filepath.Join(t.TempDir(), "laptop.age")
-		if err := os.WriteFile(file, []byte(armor.Header+"\n"), 0o600); err != nil {
+		if err := os.WriteFile(file, sealedNothing(t), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		p := &provider{
@@ -82,4 +83,24 @@ func TestLimitsOfOperations(t *testing.T) {
 			t.Errorf("%s may wait %v instead of %v", operation, left, limit)
 		}
 	}
+}
+
+// sealedNothing is an age file with a passphrase. Its header alone makes the provider ask.
+func sealedNothing(t *testing.T) []byte {
+	t.Helper()
+	recipient, err := age.NewScryptRecipient("p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	recipient.SetWorkFactor(1)
+	var file bytes.Buffer
+	armored := armor.NewWriter(&file)
+	sealed, err := age.Encrypt(armored, recipient)
+	if err == nil {
+		err = errors.Join(sealed.Close(), armored.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file.Bytes()
 }

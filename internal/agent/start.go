@@ -56,7 +56,7 @@ func Start(ctx context.Context, home string) error {
 // startFrom is Start with the regkey that lies in bin.
 func startFrom(ctx context.Context, home, bin string) error {
 	place := PlaceOf(home)
-	if place.listens(ctx) {
+	if place.Listens(ctx) {
 		return nil
 	}
 	if err := place.Prepare(); err != nil {
@@ -104,7 +104,7 @@ func start(ctx context.Context, place Place, cmd *exec.Cmd) error {
 		select {
 		case err := <-ended:
 			// Without an error it ended because another is the agent, or is about to be.
-			if err != nil && !place.listens(ctx) {
+			if err != nil && !place.Listens(ctx) {
 				return fmt.Errorf("it ended at once (%w): \"regkey agent start --foreground\" says why", err)
 			}
 			ended = nil
@@ -112,14 +112,14 @@ func start(ctx context.Context, place Place, cmd *exec.Cmd) error {
 		case <-ctx.Done():
 			return fmt.Errorf("it does not listen: %w", ctx.Err())
 		}
-		if place.listens(ctx) {
+		if place.Listens(ctx) {
 			return nil
 		}
 	}
 }
 
-// listens reports whether an agent takes connections.
-func (p Place) listens(ctx context.Context) bool {
+// Listens reports whether an agent takes connections there.
+func (p Place) Listens(ctx context.Context) bool {
 	conn, err := p.connect(ctx)
 	if err != nil {
 		return false

@@ -174,12 +174,13 @@ func (s agentSigner) Sign(ctx context.Context, message []byte) ([]byte, error) {
 	return signature, agentError(err)
 }
 
-// PIN is the one that is kept. Of the last tries none is spent unasked: nobody is there who could say yes.
+// PIN is the one that is kept. Of the last tries none is spent unasked, whatever the keeper says: nobody is there who could say yes.
 func (s agentSigner) PIN(ctx context.Context, about hardware.Key, tries int) (keys.Secret, error) {
-	if tries <= hardware.FewTries {
+	pin, err := s.person.PIN(ctx, string(about.PIN), tries)
+	if err == nil && tries <= hardware.FewTries {
 		return keys.Secret{}, fmt.Errorf("%w: %w", keeper.ErrWrongPIN, &hardware.FewTriesError{Retries: tries})
 	}
-	return s.person.PIN(ctx, string(about.PIN), tries)
+	return pin, err
 }
 
 func (s agentSigner) Touch(context.Context, hardware.Key) (done func()) { return s.person.Touch() }

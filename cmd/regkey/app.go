@@ -38,6 +38,7 @@ type app struct {
 	unlocked    map[string]keys.Signer      // by name, so that each passphrase is asked once
 	tokens      map[uint32]*hardware.Token  // that are open, by serial number
 	pins        map[pinQuestion]keys.Secret // that were given in this run
+	keep        map[uint32]keys.Secret      // PINs for the agent, by the token's serial number
 	few         map[pinQuestion]int         // how many tries were left when a person said to go on
 	purpose     string                      // what is being signed, for whoever has to touch a token
 	hurry       bool                        // nobody waits for a token that is not plugged in
@@ -61,12 +62,14 @@ func newApp() *app {
 		unlocked:    map[string]keys.Signer{},
 		tokens:      map[uint32]*hardware.Token{},
 		pins:        map[pinQuestion]keys.Secret{},
+		keep:        map[uint32]keys.Secret{},
 		few:         map[pinQuestion]int{},
 	}
 }
 
 // run is one command line, args[0] being the program. It returns the exit code.
 func (a *app) run(ctx context.Context, args []string) int {
+	defer a.handPINs(ctx)
 	defer a.close()
 	program := a.program()
 	args, err := argorder.Order(program, args)

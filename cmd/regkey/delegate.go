@@ -121,6 +121,8 @@ func (a *app) mayNeedToken(args []string) bool {
 	switch args[command] {
 	case "hardware", "token", "doctor":
 		return true
+	case "agent":
+		return slices.Contains(args[command:], "serve")
 	case "status":
 		return slices.Contains(args, "--online") && a.hasHardwareKeys()
 	case "init", "rotate", "enroll", "revoke", "challenge":

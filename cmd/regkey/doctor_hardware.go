@@ -23,6 +23,7 @@ func (a *app) checkHardware(ctx context.Context, d *diagnosis, records []keys.Re
 		d.fault("service", "", err)
 		return
 	}
+	a.releaseTokens(ctx)
 	list, err := hardware.List(ctx)
 	if err != nil {
 		d.fault("service", "", err)

@@ -116,6 +116,7 @@ func (a *app) listTokens(ctx context.Context) ([]tokenFacts, error) {
 	if err := a.cantReach(); err != nil {
 		return nil, err
 	}
+	a.releaseTokens(ctx)
 	list, err := hardware.List(ctx)
 	if err != nil {
 		return nil, err

@@ -122,6 +122,7 @@ func (a *app) setupPIN(ctx context.Context, t *hardware.Token, info hardware.Inf
 	if info.PINTries == 0 {
 		return "", &hardware.PINError{Retries: 0}
 	}
+	defer a.forgetPIN(ctx, t.Serial())
 	return a.swap(ctx, t, swap{pinOf(t.Serial()), envNewPINFile, factoryPIN, info.DefaultPIN, t.ChangePIN})
 }
 
@@ -265,6 +266,7 @@ func (a *app) runHardwareUnblock(ctx context.Context, serial uint32, json bool) 
 	if err != nil {
 		return err
 	}
+	defer a.forgetPIN(ctx, t.Serial())
 	var set keys.Secret
 	err = a.with(ctx, t, pukOf(t.Serial()), func(puk keys.Secret) error {
 		var err error

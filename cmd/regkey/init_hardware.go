@@ -106,7 +106,7 @@ func (a *app) makeTokenKey(ctx context.Context, store *keys.Store, name string, 
 	if err != nil {
 		return keys.Record{}, &hardware.UnfinishedError{Serial: key.Serial, Slot: key.Slot, Public: key.Public, Err: err}
 	}
-	a.unlocked[name] = &tokenSigner{a, t, key}
+	a.unlocked[name] = &tokenSigner{app: a, token: t, key: key}
 	return record, a.warnOfDefaults(ctx, t)
 }
 
@@ -220,7 +220,7 @@ func (a *app) adopt(ctx context.Context, t *hardware.Token, slot hardware.Slot) 
 		return key, nil
 	}
 	a.purpose = "try the key"
-	if _, err := keys.Sign(ctx, &tokenSigner{a, t, key}, proof); err != nil {
+	if _, err := keys.Sign(ctx, &tokenSigner{app: a, token: t, key: key}, proof); err != nil {
 		return key, fmt.Errorf("trying the key in slot %v: %w", slot, err)
 	}
 	return key, nil

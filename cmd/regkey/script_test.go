@@ -44,6 +44,10 @@ func withPrograms(m *testing.M) int {
 	if err := os.Setenv("PCSCLITE_CSOCK_NAME", filepath.Join(dir, "pcscd.comm")); err != nil {
 		panic(err)
 	}
+	// Tests that want an agent say so: none is left behind by the others.
+	if err := os.Setenv("REGKEY_AGENT", "off"); err != nil {
+		panic(err)
+	}
 	if noHardware = lab.HardwareTools(context.Background()); noHardware == nil {
 		fixtures = filepath.Join(dir, "fixtures")
 		if err := lab.BuildTokens(context.Background(), fixtures); err != nil {
@@ -73,6 +77,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("DATA", filepath.Join(e.WorkDir, "data"))
 			e.Setenv("PROVIDER", filepath.Join(programs, "cargo-credential-regkey"))
 			e.Setenv("TERM", "dumb")
+			e.Setenv("REGKEY_AGENT", "off")
 			return nil
 		},
 		Condition: func(condition string) (bool, error) {

@@ -21,8 +21,9 @@ import (
 // A tokenSigner is a key in a token that is open, and the person who holds the token.
 type tokenSigner struct {
 	*app
-	token *hardware.Token
-	key   hardware.Key
+	token  *hardware.Token
+	key    hardware.Key
+	policy hardware.PINPolicy // as the token told it when it last wanted the PIN
 }
 
 var (
@@ -44,7 +45,7 @@ func (a *app) unlockToken(ctx context.Context, r keys.Record) (*tokenSigner, err
 	if err != nil {
 		return nil, fmt.Errorf("unlocking key %q: %w", r.Name, err)
 	}
-	return &tokenSigner{a, t, key}, nil
+	return &tokenSigner{app: a, token: t, key: key}, nil
 }
 
 func (s *tokenSigner) Public() keys.PublicKey { return s.key.Public }
@@ -53,6 +54,9 @@ func (s *tokenSigner) Public() keys.PublicKey { return s.key.Public }
 func (s *tokenSigner) Sign(ctx context.Context, message []byte) ([]byte, error) {
 	for try := 1; ; try++ {
 		signature, err := s.token.Signer(s.key, s).Sign(ctx, message)
+		if err == nil {
+			s.accepted()
+		}
 		if err == nil || !s.again(pinOf(s.key.Serial), err, try) {
 			return signature, err
 		}
@@ -61,6 +65,7 @@ func (s *tokenSigner) Sign(ctx context.Context, message []byte) ([]byte, error) 
 
 // PIN is asked once for the whole run.
 func (s *tokenSigner) PIN(ctx context.Context, about hardware.Key, tries int) (keys.Secret, error) {
+	s.policy = about.PIN
 	return s.give(ctx, pinOf(about.Serial), tries)
 }
 

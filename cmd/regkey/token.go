@@ -120,7 +120,7 @@ func (a *app) mintOnTerminal(ctx context.Context, home string, e *enroll.Enrolme
 // for nobody.
 func (a *app) checkPresence(ctx context.Context, home string, e *enroll.Enrolment) error {
 	record, err := a.store(home).Lookup(e.Key)
-	if err != nil || record.Token == nil {
+	if err != nil || record.Token == nil || a.agentHas(ctx, record.Token.Serial) {
 		return err
 	}
 	_, err = a.openToken(ctx, record.Token.Serial)

@@ -45,6 +45,7 @@ func (a *app) openToken(ctx context.Context, serial uint32) (*hardware.Token, er
 	if err := a.cantReach(); err != nil {
 		return nil, err
 	}
+	a.releaseTokens(ctx)
 	open := slices.Collect(maps.Values(a.tokens))
 	t, err := hardware.Open(ctx, serial, open...)
 	if serial == 0 && len(open) == 1 && errors.As(err, new(*hardware.NotFoundError)) {

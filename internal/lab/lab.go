@@ -113,6 +113,8 @@ func (l *Lab) environ() []string {
 		"TMPDIR=" + os.TempDir(), "LANG=C.UTF-8", "NO_COLOR=1", "CARGO_TERM_COLOR=never",
 		// Sample crates are built once each: what incremental builds store is never used.
 		"CARGO_INCREMENTAL=0",
+		// No agent is left behind; whoever wants one sets it in Env.
+		"REGKEY_AGENT=off",
 	}
 	if _, _, err := realcargo.Find(); err == nil && os.Getenv("RUSTUP_HOME") != "" {
 		env = append(env, "RUSTUP_HOME="+os.Getenv("RUSTUP_HOME"))

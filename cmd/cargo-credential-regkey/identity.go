@@ -58,6 +58,9 @@ func (p *provider) identity(index string) (*identity, error) {
 		return p.fromEnvironment(index, file), nil
 	}
 	dir, err := p.home()
+	if err != nil && p.getenv(envKeyFile) != "" {
+		return nil, errNotEnrolled // a job has no home: what it lacks is the right variables
+	}
 	if err != nil {
 		return nil, refuse(err, "regkey does not know where its keys are: set REGKEY_HOME to an absolute path")
 	}
@@ -104,9 +107,13 @@ func (p *provider) identity(index string) (*identity, error) {
 
 // fromEnvironment is the identity of a job that has a key file and no home of regkey's.
 func (p *provider) fromEnvironment(index, file string) *identity {
+	key := "the key file" // its path may be the key itself, put there by mistake
+	if filepath.IsAbs(file) {
+		key = fmt.Sprintf("key file %q", file)
+	}
 	return &identity{
 		registry:  index,
-		key:       fmt.Sprintf("key file %q", file),
+		key:       key,
 		subject:   p.getenv(envSubject),
 		challenge: p.getenv(envChallenge) == "1",
 		window:    defaultWindow,

@@ -84,7 +84,11 @@ func (p *provider) hint(index string) {
 	case !ok:
 		p.say("no key is enrolled at %s", readableURL(index))
 	case p.getenv(envKeyFile) != "":
-		p.say("%s is not enrolled, and %s serves it only where %s is exactly that", url, envKeyFile, envRegistry)
+		set := envRegistry + " is not set"
+		if other := p.getenv(envRegistry); other != "" {
+			set = envRegistry + " is " + readableURL(other)
+		}
+		p.say("%s is not enrolled, and %s serves only the registry that %s names exactly; %s", url, envKeyFile, envRegistry, set)
 	default:
 		p.say("%s is not enrolled: run regkey enroll --registry %s", url, url)
 	}

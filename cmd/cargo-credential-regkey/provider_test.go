@@ -160,7 +160,7 @@ func TestKeyFileFromEnvironment(t *testing.T) {
 		}
 	}
 	r = newUser(t).set("REGKEY_KEY_FILE", keyFile).talk(t, requests(index)["read"])
-	if want := "regkey: " + index + " is not enrolled, and REGKEY_KEY_FILE serves it only where REGKEY_REGISTRY is exactly that\n"; r.failure(t) != "url-not-supported\n" || r.stderr != want {
+	if want := "regkey: " + index + " is not enrolled, and REGKEY_KEY_FILE serves only the registry that REGKEY_REGISTRY names exactly; REGKEY_REGISTRY is not set\n"; r.failure(t) != "url-not-supported\n" || r.stderr != want {
 		t.Errorf("failure is %q, stderr %q", r.failure(t), r.stderr)
 	}
 

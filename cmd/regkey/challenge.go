@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/cargo-regkey/regkey/enroll"
+	"github.com/cargo-regkey/regkey/registryclient"
 )
 
 func (a *app) challengeCommand() *cli.Command {
@@ -36,21 +37,34 @@ func (a *app) runChallenge(ctx context.Context, index string) error {
 	if err := enroll.CheckIndex(index); err != nil {
 		return usage("reading --index: %w", err)
 	}
-	home, err := a.home()
+	client, err := a.challengeClient(index)
 	if err != nil {
 		return err
 	}
-	e, err := enroll.LookupEnrolment(home, index)
-	if errors.Is(err, fs.ErrNotExist) {
-		return notEnrolled(index, nil)
-	}
-	if err != nil {
-		return err
-	}
-	_, client := a.lifecycle(home, index, e.Insecure)
 	challenge, err := client.Challenge(ctx)
 	if err != nil {
 		return err
 	}
 	return a.printLine("%s", challenge)
+}
+
+// challengeClient asks a registry that the user has enrolled at, or that a job's variables name: a
+// job needs no home.
+func (a *app) challengeClient(index string) (*registryclient.Client, error) {
+	if a.getenv(envKeyFile) != "" && a.getenv(envRegistry) == index {
+		return registryclient.New(index, registryclient.Options{UserAgent: userAgent()}), nil
+	}
+	home, err := a.home()
+	if err != nil {
+		return nil, err
+	}
+	e, err := enroll.LookupEnrolment(home, index)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, notEnrolled(index, nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	_, client := a.lifecycle(home, index, e.Insecure)
+	return client, nil
 }

@@ -14,6 +14,14 @@ import (
 	"github.com/cargo-regkey/regkey/keys"
 )
 
+// The environment of a job that has a key file and no home of regkey's.
+const (
+	envKeyFile   = "REGKEY_KEY_FILE"
+	envRegistry  = "REGKEY_REGISTRY"
+	envSubject   = "REGKEY_SUBJECT"
+	envChallenge = "REGKEY_CHALLENGE"
+)
+
 type exportOptions struct {
 	what, registry, key string
 	json                bool
@@ -102,13 +110,12 @@ func (a *app) exportEnv(home string, store *keys.Store, e *enroll.Enrolment, rec
 		return err
 	}
 	passphrase := record.Protection == keys.Passphrase
-	names := []string{"REGKEY_KEY_FILE", "REGKEY_REGISTRY", "REGKEY_SUBJECT", "REGKEY_CHALLENGE"}
-	variables := map[string]string{names[0]: store.Path(record.Name), names[1]: e.Index}
+	variables := map[string]string{envKeyFile: store.Path(record.Name), envRegistry: e.Index}
 	if e.Subject != "" {
-		variables[names[2]] = e.Subject
+		variables[envSubject] = e.Subject
 	}
 	if e.Challenge {
-		variables[names[3]] = "1"
+		variables[envChallenge] = "1"
 	}
 	if passphrase {
 		a.say("regkey: the key has a passphrase: the job needs %s too", envPassphraseFile)
@@ -119,7 +126,7 @@ func (a *app) exportEnv(home string, store *keys.Store, e *enroll.Enrolment, rec
 	if o.json {
 		return a.printJSON(jobFacts{e.Name, e.Index, record.Name, record.Public.ID().String(), passphrase, variables})
 	}
-	for _, name := range names {
+	for _, name := range []string{envKeyFile, envRegistry, envSubject, envChallenge} {
 		if value, set := variables[name]; set {
 			if _, err := fmt.Fprintf(a.stdout, "export %s=%s\n", name, shellQuote(value)); err != nil {
 				return err

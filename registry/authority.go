@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/cargo-regkey/regkey/enroll"
@@ -129,11 +130,23 @@ func unlisted(k storage.Key) *verify.Error {
 		"use the account's current key (`regkey status` shows it), or enrol a new one", k.Public.ID(), k.Account)
 }
 
+// explainMove tells somebody whose token is for a former index URL where the registry is now.
+func (s *Server) explainMove(r *http.Request) *verify.Error {
+	parsed, err := token.Parse(r.Header.Get("Authorization"))
+	if err != nil || !slices.Contains(s.origin.Former, parsed.Index()) {
+		return nil
+	}
+	return refuse(http.StatusForbidden, string(token.CodeWrongRegistry), "this registry has moved: the token is signed for %q, and the index URL is now %q: "+
+		"put that into cargo's configuration, and run `regkey enroll` for it", parsed.Index(), s.index)
+}
+
 // explain says more than the verifier could: it knows no storage.
 func (s *Server) explain(r *http.Request, refused *token.Error) *verify.Error {
 	switch {
 	case refused.Code == token.CodeReplayed && refused.Used != nil && refused.Used.Claims.Operation == token.Owners:
 		return s.explainOwners(r, refused.Used)
+	case refused.Code == token.CodeWrongRegistry:
+		return s.explainMove(r)
 	case refused.Code == token.CodeKeyUnknown:
 		parsed, err := token.Parse(r.Header.Get("Authorization"))
 		if err != nil {

@@ -44,7 +44,7 @@ func (l *lab) dump() []byte {
 	}
 	defer func() { _ = db.Close() }()
 	rows := 0
-	for _, table := range []string{"settings", "accounts", "invites", "keysets", "keys", "revocations", "crates", "owners", "versions", "used_tokens", "used_challenges"} {
+	for _, table := range []string{"settings", "accounts", "invites", "keysets", "keys", "revocations", "crates", "owners", "versions", "used_tokens", "used_challenges", "proposals"} {
 		rows += l.dumpTable(&all, db, table)
 	}
 	if rows < 10 {

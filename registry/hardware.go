@@ -35,6 +35,7 @@ type attested struct {
 	chains    [][][]byte
 	verified  bool
 	facts     map[keys.ID]attestation.Facts
+	trusted   [][][]byte        // the chains that facts are from
 	untrusted map[keys.ID]error // good in themselves, and from a maker that this registry does not know
 }
 
@@ -44,7 +45,7 @@ func (a *attested) verify(next *enroll.SignedKeyset, roots []*x509.Certificate, 
 	if a.verified {
 		return nil
 	}
-	a.facts, a.untrusted = map[keys.ID]attestation.Facts{}, map[keys.ID]error{}
+	a.facts, a.trusted, a.untrusted = map[keys.ID]attestation.Facts{}, nil, map[keys.ID]error{}
 	for _, chain := range a.chains {
 		facts, err := attestation.Verify(chain, append(attestation.Roots(), roots...), now)
 		unknown := errors.Is(err, attestation.ErrUntrusted)
@@ -63,7 +64,7 @@ func (a *attested) verify(next *enroll.SignedKeyset, roots []*x509.Certificate, 
 			a.untrusted[id] = err
 			continue
 		}
-		a.facts[id] = facts
+		a.facts[id], a.trusted = facts, append(a.trusted, chain)
 	}
 	a.verified = true
 	return nil

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -15,7 +16,11 @@ import (
 	"github.com/cargo-regkey/regkey/registry/storage"
 )
 
-const keysetsBatch = 100 // notes in one answer
+// Limits of one answer: whoever asks for the longest chain with the largest keysets costs a few megabytes at a time.
+const (
+	keysetsBatch     = 100     // notes
+	keysetsBatchSize = 1 << 20 // bytes, which the last note may exceed
+)
 
 // accountUnknown is the one answer for an account that does not exist, one that has no keyset, and one that the asker may not see.
 func accountUnknown() error {
@@ -126,12 +131,22 @@ func (s *Server) judgeKeyset(ctx context.Context, tx *storage.Tx, name string, n
 		return account, false, s.conflict(ctx, tx, standing, next)
 	}
 	if err := standing.Accept(next); err != nil {
-		return account, false, err
+		return account, false, s.discreet(err)
 	}
 	if err := checkFrozen(account); err != nil {
 		return account, false, err
 	}
 	return account, false, s.judgeHardware(ctx, tx, standing.Previous, next, given)
+}
+
+// discreet takes the hash of what stands out of a refusal where reading needs a token: it is as good as the keyset's
+// code, and a key that the account has dropped may still be answered.
+func (s *Server) discreet(err error) error {
+	var rule *enroll.RuleError
+	if s.config.AuthRequired && errors.As(err, &rule) && rule.Code == enroll.CodePrevious {
+		return &enroll.RuleError{Code: rule.Code, Detail: "the keyset follows another version than the one that stands: fetch that one, and build on it"}
+	}
+	return err
 }
 
 // fromStranger reports whether next is signed neither with the account's open code nor by a key that the account has or had. The first
@@ -155,7 +170,7 @@ func fromStranger(ctx context.Context, tx *storage.Tx, account string, next *enr
 
 // standing is what the registry knows when it judges the account's next keyset.
 func (s *Server) standing(ctx context.Context, tx *storage.Tx, account storage.Account) (enroll.Standing, error) {
-	standing := enroll.Standing{Indexes: s.indexes, Account: account.Name, Now: s.now(), Vet: s.vet(ctx, tx, account.Name)}
+	standing := enroll.Standing{Account: account.Name, Now: s.now(), Vet: s.vet(ctx, tx, account.Name)}
 	revoked, err := tx.Revocations(ctx, account.Name)
 	if err != nil {
 		return standing, err
@@ -165,8 +180,12 @@ func (s *Server) standing(ctx context.Context, tx *storage.Tx, account storage.A
 	}
 	if account.Version > 0 {
 		standing.Previous, err = readKeyset(ctx, tx, account.Name, account.Version)
+		if err == nil {
+			standing.Indexes = s.follows(standing.Previous.Registry)
+		}
 		return standing, err
 	}
+	standing.Indexes = s.indexes
 	invite, err := tx.Invite(ctx, account.Name)
 	switch {
 	case err == nil:
@@ -175,6 +194,16 @@ func (s *Server) standing(ctx context.Context, tx *storage.Tx, account storage.A
 		return standing, err
 	}
 	return standing, nil
+}
+
+// follows are the index URLs that a keyset may name which follows one that names before: the present one, or that very one,
+// as what was signed before a move may arrive after it. So a chain moves along with the registry, once, and never back.
+// Only the registry can judge that, at the time: which URL was the present one is not in the chain.
+func (s *Server) follows(before string) []string {
+	if before == s.index || !slices.Contains(s.indexes, before) {
+		return []string{s.index}
+	}
+	return []string{s.index, before}
 }
 
 func readKeyset(ctx context.Context, in interface {
@@ -214,13 +243,13 @@ func (s *Server) conflict(ctx context.Context, tx *storage.Tx, standing enroll.S
 	if !s.config.AuthRequired {
 		return answer
 	}
-	standing.Previous = nil
+	standing.Previous, standing.Indexes = nil, s.indexes
 	if next.Version > 1 {
 		before, err := readKeyset(ctx, tx, standing.Account, next.Version-1)
 		if err != nil {
 			return err
 		}
-		standing.Previous = before
+		standing.Previous, standing.Indexes = before, s.follows(before.Registry)
 	}
 	if err := standing.Accept(next); err != nil {
 		return err
@@ -270,7 +299,7 @@ func (s *Server) serveKeysets(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	notes, err := s.storage.Keysets(r.Context(), account.Name, from, keysetsBatch)
+	notes, err := s.storage.Keysets(r.Context(), account.Name, from, keysetsBatch, keysetsBatchSize)
 	if err != nil {
 		return err
 	}
@@ -280,39 +309,55 @@ func (s *Server) serveKeysets(w http.ResponseWriter, r *http.Request) error {
 	}{notes, from+len(notes)-1 < account.Version && len(notes) > 0})
 }
 
-// serveLatestKeyset gives the keyset that stands, with every revocation of the account's keys.
+// latestKeyset is the keyset that stands, with every revocation of the account's keys.
+type latestKeyset struct {
+	Note        string   `json:"note"`
+	Revocations []string `json:"revocations"`
+}
+
 func (s *Server) serveLatestKeyset(w http.ResponseWriter, r *http.Request) error {
+	latest, err := s.latest(r)
+	if err != nil {
+		return err
+	}
+	return answer(w, http.StatusOK, latest)
+}
+
+func (s *Server) latest(r *http.Request) (latestKeyset, error) {
 	// Revocations first: a managing key that comes in meanwhile may sign one, which a client can only
 	// verify with the keyset that lists the key.
 	revoked, err := s.storage.Revocations(r.Context(), r.PathValue("account"))
 	if err != nil {
-		return err
+		return latestKeyset{}, err
 	}
 	account, err := s.shownAccount(r)
 	if err != nil {
-		return err
+		return latestKeyset{}, err
 	}
 	note, err := s.storage.Keyset(r.Context(), account.Name, account.Version)
 	if err != nil {
-		return err
+		return latestKeyset{}, err
 	}
 	notes := make([]string, 0, len(revoked))
 	for _, revocation := range revoked {
 		notes = append(notes, revocation.Note)
 	}
-	return answer(w, http.StatusOK, struct {
-		Note        string   `json:"note"`
-		Revocations []string `json:"revocations"`
-	}{note, notes})
+	return latestKeyset{note, notes}, nil
 }
 
 // shownAccount is the account that a request names, if there is anything to show of it.
 func (s *Server) shownAccount(r *http.Request) (storage.Account, error) {
-	name := r.PathValue("account")
+	return findShown(r.Context(), s.storage, r.PathValue("account"))
+}
+
+func findShown(ctx context.Context, in interface {
+	Account(ctx context.Context, name string) (storage.Account, error)
+}, name string,
+) (storage.Account, error) {
 	if enroll.CheckAccount(name) != nil {
 		return storage.Account{}, accountUnknown()
 	}
-	account, err := s.storage.Account(r.Context(), name)
+	account, err := in.Account(ctx, name)
 	if errors.Is(err, storage.ErrNotFound) || err == nil && account.Version == 0 {
 		return storage.Account{}, accountUnknown()
 	}

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -162,36 +161,6 @@ func TestLongChainComesInBatches(t *testing.T) {
 	}
 	if previous.Version != 121 {
 		t.Errorf("the chain ends at version %d", previous.Version)
-	}
-}
-
-func TestTwoKeysetsAtOnce(t *testing.T) {
-	l := newLab(t)
-	key := generate(t, keys.Ed25519)
-	team := l.enrol("team", key)
-	var notes [][]byte
-	for range 10 {
-		rival := generate(t, keys.Ed25519)
-		signed, err := enroll.SignKeyset(t.Context(), team.draft(manages(key), manages(rival)), key, rival)
-		if err != nil {
-			t.Fatal(err)
-		}
-		notes = append(notes, signed.Note)
-	}
-	var mutex sync.Mutex
-	var group sync.WaitGroup
-	statuses := map[int]int{}
-	for _, note := range notes {
-		group.Go(func() {
-			got := l.postNote("/accounts/team/keysets", note)
-			mutex.Lock()
-			defer mutex.Unlock()
-			statuses[got.status]++
-		})
-	}
-	group.Wait()
-	if statuses[201] != 1 || statuses[409] != 9 {
-		t.Errorf("ten versions 2 at once: %v", statuses)
 	}
 }
 

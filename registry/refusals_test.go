@@ -28,13 +28,14 @@ type scene struct {
 	*lab
 	team, other                        *account
 	key, limited, revoked, old, theirs *keys.SoftwareKey
-	demo                               sample // published
-	next                               sample // not published
+	spare                              *keys.SoftwareKey // of nobody yet
+	demo                               sample            // published
+	next                               sample            // not published
 }
 
 func newScene(t *testing.T, change ...func(*registry.Config)) *scene {
 	s := &scene{lab: newLab(t, change...)}
-	for _, k := range []**keys.SoftwareKey{&s.key, &s.limited, &s.revoked, &s.old, &s.theirs} {
+	for _, k := range []**keys.SoftwareKey{&s.key, &s.limited, &s.revoked, &s.old, &s.theirs, &s.spare} {
 		*k = generate(t, keys.Ed25519)
 	}
 	s.team = s.enrol("team", s.key)
@@ -250,6 +251,24 @@ func TestOneVersionManyTokens(t *testing.T) {
 }
 
 func TestKeyStateIsJudgedAgainAtCommit(t *testing.T) {
+	narrowed := func(change func(e *enroll.Entry)) func(s *scene) {
+		return func(s *scene) {
+			k := s.team.draft()
+			for _, e := range s.team.standing.Keys {
+				switch e.Key {
+				case s.revoked.Public():
+					k.Revoked = append(k.Revoked, e.Key.ID())
+					continue
+				case s.key.Public():
+					change(&e)
+				}
+				k.Keys = append(k.Keys, e)
+			}
+			k.Keys = append(k.Keys, manages(s.spare))
+			k.Sort()
+			s.team.submit(k, 201, "", s.key, s.spare)
+		}
+	}
 	for name, test := range map[string]struct {
 		meanwhile func(s *scene)
 		code      string
@@ -257,6 +276,14 @@ func TestKeyStateIsJudgedAgainAtCommit(t *testing.T) {
 		"revoked": {func(s *scene) {
 			s.want(s.postNote("/revocations", s.revocation(s.key.Public().ID(), s.key, enroll.Lost)), 201, "")
 		}, "key-revoked"},
+		"no longer publishes":    {narrowed(func(e *enroll.Entry) { e.Can &^= enroll.Publish }), "key-not-allowed"},
+		"no longer these crates": {narrowed(func(e *enroll.Entry) { e.Can, e.Crates = enroll.CanByDefault, []string{"other-*"} }), "key-not-allowed"},
+		"past its end": {func(s *scene) {
+			narrowed(func(e *enroll.Entry) {
+				e.Can, e.Until = enroll.CanByDefault, s.clock.now().Truncate(time.Second).Add(time.Minute)
+			})(s)
+			s.clock.pass(2 * time.Minute)
+		}, "key-expired"},
 		"frozen": {func(s *scene) {
 			if err := s.operator.Freeze(context.Background(), "team", true); err != nil {
 				s.t.Error(err)

@@ -100,16 +100,19 @@ func (s *Server) manager(ctx context.Context, tx *storage.Tx, account string, id
 	return key, nil
 }
 
+func keyUnknown() error {
+	return refuse(http.StatusNotFound, "key-unknown", "this registry does not know such a key: check its id")
+}
+
 // serveKey tells what one key may do.
 func (s *Server) serveKey(w http.ResponseWriter, r *http.Request) error {
-	unknown := refuse(http.StatusNotFound, "key-unknown", "this registry does not know such a key: check its id")
 	id, err := keys.ParseID(r.PathValue("key"))
 	if err != nil {
-		return unknown
+		return keyUnknown()
 	}
 	key, err := s.storage.Key(r.Context(), id.String())
 	if errors.Is(err, storage.ErrNotFound) {
-		return unknown
+		return keyUnknown()
 	}
 	if err != nil {
 		return err

@@ -50,8 +50,12 @@ func (s *Server) routes(base string) http.Handler {
 	open("POST "+apiPath+"/accounts/{account}/keysets", s.counted(true, s.submitKeyset))
 	read("GET "+apiPath+"/accounts/{account}/keysets", s.serveKeysets)
 	read("GET "+apiPath+"/accounts/{account}/keysets/latest", s.serveLatestKeyset)
+	open("GET "+apiPath+"/accounts/{account}/keysets/{code}", s.counted(true, s.serveKeysetByCode))
+	open("POST "+apiPath+"/accounts/{account}/proposals", s.counted(true, s.submitProposal))
+	open("GET "+apiPath+"/accounts/{account}/proposals/{code}", s.counted(true, s.serveProposal))
 	open("POST "+apiPath+"/revocations", s.counted(false, s.submitRevocation))
 	read("GET "+apiPath+"/keys/{key}", s.serveKey)
+	read("GET "+apiPath+"/keys/{key}/published", s.servePublished)
 	open("/", func(http.ResponseWriter, *http.Request) error {
 		return refuse(http.StatusNotFound, "not-found", "this registry has nothing at this address: check its URL in the configuration")
 	})
@@ -85,16 +89,16 @@ func (s *Server) handle(h handlerFunc) http.Handler {
 }
 
 func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) {
-	e := refusal(err)
+	e, path := refusal(err), loggedPath(r)
 	switch {
 	case r.Context().Err() != nil && e.Status >= http.StatusInternalServerError:
-		s.log.InfoContext(r.Context(), "client went away", "method", r.Method, "path", verify.LoggedPath(r))
+		s.log.InfoContext(r.Context(), "client went away", "method", r.Method, "path", path)
 	case e.Status >= http.StatusInternalServerError:
-		s.log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", verify.LoggedPath(r), "error", err)
+		s.log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", path, "error", err)
 	case r.Method == http.MethodGet || r.Method == http.MethodHead:
-		s.log.DebugContext(r.Context(), "request refused", "method", r.Method, "path", verify.LoggedPath(r), "code", e.Code)
+		s.log.DebugContext(r.Context(), "request refused", "method", r.Method, "path", path, "code", e.Code)
 	default:
-		s.log.InfoContext(r.Context(), "request refused", "method", r.Method, "path", verify.LoggedPath(r), "code", e.Code)
+		s.log.InfoContext(r.Context(), "request refused", "method", r.Method, "path", path, "code", e.Code)
 	}
 	var conflict *conflictError
 	if errors.As(err, &conflict) {
@@ -102,6 +106,15 @@ func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) 
 		return
 	}
 	verify.Write(w, e)
+}
+
+// loggedPath is [verify.LoggedPath] without a code at its end, which shows what it is the code of to whoever reads the log.
+func loggedPath(r *http.Request) string {
+	path := verify.LoggedPath(r)
+	if strings.HasSuffix(r.Pattern, "/{code}") {
+		path = path[:strings.LastIndexByte(path, '/')+1] + "{code}"
+	}
+	return path
 }
 
 // The time that a request has from its headers to the end of its answer. Uploads and downloads may be slow; nothing may last for ever.

@@ -13,9 +13,11 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/cargo-regkey/regkey/enroll"
 	"github.com/cargo-regkey/regkey/keys"
 	"github.com/cargo-regkey/regkey/registry/crate"
 	"github.com/cargo-regkey/regkey/registry/storage"
@@ -30,6 +32,9 @@ const apiPath = "/api/regkey/v1"
 type Config struct {
 	Storage *storage.DB
 	URL     string // what the world calls the registry: http(s)://host[/path], with or without a slash at the end
+	// Former are index URLs from before a move, beside those that Storage remembers: documents that name them stay valid,
+	// tokens do not.
+	Former []string
 
 	AuthRequired bool          // reading needs a token too
 	Challenge    bool          // each mutation token must carry a challenge that this registry issued
@@ -55,6 +60,7 @@ type Server struct {
 	verify     *verify.Middleware
 	challenges *challenges
 	failures   *failureLimit
+	origins    origins
 	handler    http.Handler
 }
 
@@ -87,7 +93,7 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 		return nil, fmt.Errorf("opening registry: %w", err)
 	}
 	s.challenges = newChallenges(s.config.Window, s.storage.SpendChallenge)
-	s.failures = newFailureLimit()
+	s.failures, s.origins = newFailureLimit(), newOrigins()
 	s.verify = &verify.Middleware{
 		Verifier: s.verifier(),
 		LoginURL: s.base + "/me",
@@ -140,6 +146,14 @@ func (s *Server) settle(ctx context.Context) error {
 		return err
 	}
 	former = append(former, lasting...)
+	for _, index := range s.config.Former {
+		if err := enroll.CheckIndex(index); err != nil || index == s.index {
+			return fmt.Errorf("%q is no index URL from before a move", index)
+		}
+		if !slices.Contains(former, index) {
+			former = append(former, index)
+		}
+	}
 	s.origin = crate.Origin{Index: s.index, Former: former}
 	s.indexes = append([]string{s.index}, former...)
 	return nil

@@ -21,7 +21,24 @@ const (
 	maxChains     = 20 // attestations of one keyset
 )
 
-// submission is the body of POST …/keysets and …/revocations.
+// encodeChains is the inverse of chains, as JSON; "" for none.
+func encodeChains(chains [][][]byte) (string, error) {
+	if len(chains) == 0 {
+		return "", nil
+	}
+	var all [][]string
+	for _, chain := range chains {
+		var texts []string
+		for _, certificate := range chain {
+			texts = append(texts, base64.StdEncoding.EncodeToString(certificate))
+		}
+		all = append(all, texts)
+	}
+	text, err := json.Marshal(all)
+	return string(text), err
+}
+
+// submission is the body of POST …/keysets, …/proposals and …/revocations.
 type submission struct {
 	Note        string     `json:"note"`
 	Bootstrap   string     `json:"bootstrap"`

@@ -4,7 +4,6 @@ package registryclient
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -19,18 +18,10 @@ import (
 // Submit sends a signed keyset, and the attestations of hardware keys that are new in it. It is no
 // error if that very text stands already.
 func (c *Client) Submit(ctx context.Context, account string, s enroll.Submission) error {
-	body := submission{Note: string(s.Note)}
-	for _, chain := range s.Attestations {
-		var texts []string
-		for _, certificate := range chain {
-			texts = append(texts, base64.StdEncoding.EncodeToString(certificate))
-		}
-		body.Attestation = append(body.Attestation, texts)
-	}
 	var answer struct {
 		Version int `json:"version"`
 	}
-	if err := c.post(ctx, "/accounts/"+url.PathEscape(account)+"/keysets", body, &answer); err != nil {
+	if err := c.post(ctx, "/accounts/"+url.PathEscape(account)+"/keysets", newSubmission(s), &answer); err != nil {
 		return err
 	}
 	if answer.Version < 1 {
@@ -44,7 +35,7 @@ func (c *Client) Revoke(ctx context.Context, note []byte) error {
 	return c.post(ctx, "/revocations", submission{Note: string(note)}, nil)
 }
 
-// submission is the body of what is posted.
+// submission is the body of what is posted, and what is shown of a proposal.
 type submission struct {
 	Note        string     `json:"note"`
 	Attestation [][]string `json:"attestation,omitempty"` // standard base64 of DER, each key's own certificate first

@@ -9,17 +9,20 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/cargo-regkey/regkey/enroll"
 )
 
 // A Discovery is the member "regkey" of a registry's config.json, checked.
 type Discovery struct {
 	Version   int      `json:"version"`
 	Index     string   `json:"index"`     // the same as the user's
-	Former    []string `json:"former"`    // index URLs from before a move
+	Former    []string `json:"former"`    // index URLs from before a move, if the registry is to be believed
 	API       string   `json:"api"`       // without a slash at its end
 	Tokens    []string `json:"tokens"`    // "v4.public", "v3.public"
 	MaxAge    int      `json:"max-age"`   // seconds that a token is good for
@@ -147,11 +150,14 @@ func (c *Client) check(document jsontext.Value, d *Discovery) error {
 	if err := json.Unmarshal(document, d); err != nil {
 		return fmt.Errorf("its regkey member can't be read: %s", printable(err.Error()))
 	}
+	if err := checkFormer(d); err != nil {
+		return err
+	}
 	if d.Index != c.index {
 		if !indexForm.MatchString(d.Index) || len(d.Index) > maxURL {
 			return fmt.Errorf("what it calls its index is no index URL: %.200q", d.Index)
 		}
-		return &IndexError{Want: c.index, Said: d.Index}
+		return &IndexError{Want: c.index, Said: d.Index, Moved: slices.Contains(d.Former, c.index)}
 	}
 	if d.MaxAge < 0 || d.MaxAge > maxMaxAge {
 		return fmt.Errorf("the max-age of its tokens, %d seconds, is none that a registry has", d.MaxAge)
@@ -159,6 +165,24 @@ func (c *Client) check(document jsontext.Value, d *Discovery) error {
 	d.Hardware.MinFirmware = printable(d.Hardware.MinFirmware)
 	d.API = strings.TrimSuffix(d.API, "/")
 	return c.checkAPI(d.API)
+}
+
+// maxFormer is how many moves a registry is believed.
+const maxFormer = 100
+
+// checkFormer refuses former index URLs that no document can name. The present one is not among the former, though a registry
+// that has moved back may list it.
+func checkFormer(d *Discovery) error {
+	if len(d.Former) > maxFormer {
+		return fmt.Errorf("it lists %d former index URLs: more than a registry has moved", len(d.Former))
+	}
+	for _, former := range d.Former {
+		if enroll.CheckIndex(former) != nil {
+			return fmt.Errorf("what it lists as a former index is no index URL: %.200q", former)
+		}
+	}
+	d.Former = slices.DeleteFunc(d.Former, func(former string) bool { return former == d.Index })
+	return nil
 }
 
 // indexForm is what an index URL that may be shown to the user, as one to type, is made of: nothing
@@ -187,9 +211,17 @@ func (c *Client) checkAPI(text string) error {
 
 // An IndexError says that a registry calls itself by another index URL than the user does.
 // Tokens and keysets name the index, so none made for one is good at the other.
-type IndexError struct{ Want, Said string }
+type IndexError struct {
+	Want, Said string
+	// Moved says that the registry lists Want among its former index URLs. Whoever answers at the old address can say so: the
+	// new one is the user's to confirm.
+	Moved bool
+}
 
 // Error shows both URLs.
 func (e *IndexError) Error() string {
+	if e.Moved {
+		return fmt.Sprintf("it says that it has moved from %s, and that its index is now %s", e.Want, e.Said)
+	}
 	return fmt.Sprintf("it calls its index %s, and the user calls it %s", e.Said, e.Want)
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -135,11 +136,15 @@ func (a *app) publishedCommand() *cli.Command {
 				return usage("%w", err)
 			}
 			return a.operate(c, func(ctx context.Context, o *registry.Operator) error {
-				versions, err := o.Storage.PublishedBy(ctx, id.String())
+				var since time.Time // the same question as GET …/keys/{id}/published
+				if c.Timestamp("since") != nil {
+					since = *c.Timestamp("since")
+				}
+				versions, err := o.Storage.PublishedBy(ctx, id.String(), since, 0, math.MaxInt32)
 				if err != nil {
 					return err
 				}
-				reports := reportPublished(versions, c.Timestamp("since"))
+				reports := reportPublished(versions)
 				if c.Bool("json") {
 					return a.printJSON(reports)
 				}
@@ -156,14 +161,11 @@ func (a *app) publishedCommand() *cli.Command {
 	}
 }
 
-func reportPublished(versions []storage.Version, since *time.Time) []publishedReport {
+func reportPublished(versions []storage.Published) []publishedReport {
 	reports := []publishedReport{}
 	for _, v := range versions {
-		if since != nil && v.Published.Before(*since) {
-			continue
-		}
 		reports = append(reports, publishedReport{
-			Crate: v.Crate, Version: v.Version, Account: v.Account, At: v.Published.Format(time.RFC3339),
+			Crate: v.Name, Version: v.Version, Account: v.Account, At: v.Published.Format(time.RFC3339),
 			Checksum: v.Checksum, Yanked: v.Yanked, Deleted: !v.Deleted.IsZero(),
 		})
 	}

@@ -130,12 +130,15 @@ func TestServeMakesNothingInVain(t *testing.T) {
 		exit int
 		says string
 	}{
-		"a short window": {[]string{"--window", "500ms"}, exitUsage, "the least is 1s"},
-		"no size":        {[]string{"--max-crate-size", "0"}, exitUsage, "--max-crate-size"},
-		"a bad URL":      {[]string{"--listen", "127.0.0.1:0", "--url", "crates.example.com"}, exitUsage, "--url"},
-		"all addresses":  {[]string{"--listen", ":0"}, exitUsage, "--url"},
-		"a taken port":   {[]string{"--listen", taken.Addr().String()}, exitFailed, "in use"},
-		"no address":     {[]string{"--listen", "nonsense"}, exitFailed, "listening"},
+		"a short window":  {[]string{"--window", "500ms"}, exitUsage, "the least is 1s"},
+		"no size":         {[]string{"--max-crate-size", "0"}, exitUsage, "--max-crate-size"},
+		"a bad URL":       {[]string{"--listen", "127.0.0.1:0", "--url", "crates.example.com"}, exitUsage, "--url"},
+		"all addresses":   {[]string{"--listen", ":0"}, exitUsage, "--url"},
+		"a taken port":    {[]string{"--listen", taken.Addr().String()}, exitFailed, "in use"},
+		"no former URL":   {[]string{"--listen", "127.0.0.1:0", "--former", "crates.example.com"}, exitUsage, "--former"},
+		"no former index": {[]string{"--listen", "127.0.0.1:0", "--former", "sparse+crates.example.com"}, exitUsage, "--former"},
+		"moved to itself": {[]string{"--listen", "127.0.0.1:0", "--url", "https://a.example/", "--former", "https://a.example"}, exitUsage, "served now"},
+		"no address":      {[]string{"--listen", "nonsense"}, exitFailed, "listening"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			data := filepath.Join(t.TempDir(), "data")
@@ -147,6 +150,21 @@ func TestServeMakesNothingInVain(t *testing.T) {
 				t.Error("the data folder was made")
 			}
 		})
+	}
+}
+
+// A registry may have had names before this program served it.
+func TestServeWithFormerURLs(t *testing.T) {
+	p := serve(t, t.TempDir(), "--former", "https://a.example/crates/", "--former", "sparse+https://b.example/git")
+	defer p.stop(t)
+	response, err := http.Get(p.URL + "/.well-known/regkey.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if want := `"former":["sparse+https://a.example/crates/index/","sparse+https://b.example/git"]`; err != nil || !strings.Contains(string(body), want) {
+		t.Errorf("the registry says %s (%v), want %s", body, err, want)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/gofrs/flock"
 	"github.com/urfave/cli/v2"
 
+	"github.com/cargo-regkey/regkey/enroll"
 	"github.com/cargo-regkey/regkey/hardware/attestation"
 	"github.com/cargo-regkey/regkey/registry"
 	"github.com/cargo-regkey/regkey/registry/crate"
@@ -42,6 +44,7 @@ a proxy that does TLS, must be told with --url, or every token fails.`,
 			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8686", Usage: "the `ADDRESS` to listen on; port 0 takes a free one"},
 			dataFlag(),
 			&cli.StringFlag{Name: "url", Usage: "the `URL` by which the world calls the registry (default: http:// and the address)"},
+			&cli.StringSliceFlag{Name: "former", Usage: "the `URL` from before a move, or the index URL of then; may be given more than once"},
 			&cli.BoolFlag{Name: "auth-required", Usage: "reading needs a token too"},
 			&cli.BoolFlag{Name: "challenge", Usage: "every change must carry a fresh challenge of this registry"},
 			&cli.Int64Flag{Name: "max-crate-size", Value: crate.DefaultMaxCrate, Usage: "the largest .crate file taken, in `BYTES`"},
@@ -60,13 +63,7 @@ func (a *app) serve(c *cli.Context) (err error) {
 	if err := arguments(c); err != nil {
 		return err
 	}
-	if c.Int64("max-crate-size") <= 0 {
-		return usage("--max-crate-size must be positive")
-	}
-	if c.Duration("window") < minWindow {
-		return usage("--window %v leaves a token no time to arrive: the least is %v", c.Duration("window"), minWindow)
-	}
-	policy, err := hardwarePolicy(c)
+	config, err := serveConfig(c)
 	if err != nil {
 		return err
 	}
@@ -79,24 +76,43 @@ func (a *app) serve(c *cli.Context) (err error) {
 		return fmt.Errorf("listening: %w", err)
 	}
 	defer func() { _ = listener.Close() }() // served, it is closed already
-	url, err := publicURL(c.String("url"), listener.Addr())
-	if err != nil {
+	if config.URL, err = publicURL(c.String("url"), listener.Addr()); err != nil {
 		return err
+	}
+	if slices.Contains(config.Former, registry.IndexURL(config.URL)) {
+		return usage("--former names the URL under which the registry is served now")
 	}
 	db, err := openData(c.Context, c.Path("data"))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	server, err := registry.Open(c.Context, registry.Config{
-		Storage: db.DB, URL: url, AuthRequired: c.Bool("auth-required"), Challenge: c.Bool("challenge"),
-		MaxCrate: c.Int64("max-crate-size"), Window: c.Duration("window"), Hardware: policy, Log: log, Now: a.now,
-		Passing: c.String("url") == "" && strings.HasSuffix(c.String("listen"), ":0"),
-	})
+	config.Storage, config.Log, config.Now = db.DB, log, a.now
+	server, err := registry.Open(c.Context, config)
 	if err != nil {
 		return err
 	}
 	return a.listen(c.Context, server, listener, log)
+}
+
+// serveConfig is what the flags say of the registry itself.
+func serveConfig(c *cli.Context) (registry.Config, error) {
+	config := registry.Config{
+		AuthRequired: c.Bool("auth-required"), Challenge: c.Bool("challenge"), MaxCrate: c.Int64("max-crate-size"), Window: c.Duration("window"),
+		Passing: c.String("url") == "" && strings.HasSuffix(c.String("listen"), ":0"),
+	}
+	if config.MaxCrate <= 0 {
+		return config, usage("--max-crate-size must be positive")
+	}
+	if config.Window < minWindow {
+		return config, usage("--window %v leaves a token no time to arrive: the least is %v", config.Window, minWindow)
+	}
+	var err error
+	if config.Hardware, err = hardwarePolicy(c); err != nil {
+		return config, err
+	}
+	config.Former, err = formerIndexes(c.StringSlice("former"))
+	return config, err
 }
 
 // hardwarePolicy is what the flags ask of keys.
@@ -175,6 +191,24 @@ func publicURL(given string, listening net.Addr) (string, error) {
 		return "", usage("listening on every address of this machine needs --url: tokens name the one by which the registry is called")
 	}
 	return "http://" + listening.String(), nil
+}
+
+// formerIndexes are the index URLs that --former means.
+func formerIndexes(given []string) ([]string, error) {
+	var all []string
+	for _, url := range given {
+		if !strings.HasPrefix(url, "sparse+") {
+			if err := registry.CheckURL(url); err != nil {
+				return nil, usage("--former: %w", err)
+			}
+			url = registry.IndexURL(url)
+		}
+		if err := enroll.CheckIndex(url); err != nil {
+			return nil, usage("--former: %w", err)
+		}
+		all = append(all, url)
+	}
+	return all, nil
 }
 
 // How long the parts of a connection may take. What a request's body and answer may take is the registry's to say.

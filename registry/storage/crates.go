@@ -91,9 +91,35 @@ func (q queries) Version(ctx context.Context, canonical, precedence string) (Ver
 	return v, nil
 }
 
-// PublishedBy are the versions that tokens of one key published, oldest first.
-func (q queries) PublishedBy(ctx context.Context, keyID string) ([]Version, error) {
-	all, err := collect(ctx, q, scanVersion, versionColumns+" WHERE key_id = $1 ORDER BY published_at, crate, serial", keyID)
+// A Published is a version that tokens of one key published, without its line of the index.
+type Published struct {
+	Name      string // of the crate
+	Version   string
+	Checksum  string // 64 hex digits
+	Account   string
+	Published time.Time
+	Yanked    bool
+	Deleted   time.Time // by the operator; zero if not
+}
+
+func scanPublished(scan func(...any) error) (Published, error) {
+	var p Published
+	var published, deleted int64
+	err := scan(&p.Name, &p.Version, &p.Checksum, &p.Account, &published, &p.Yanked, &deleted)
+	p.Published, p.Deleted = moment(published), moment(deleted)
+	return p, err
+}
+
+// PublishedBy are at most limit versions that tokens of one key published, oldest first: those from the time since on, of
+// which skip are left out. Times are kept in whole seconds, and that of since counts as a whole.
+func (q queries) PublishedBy(ctx context.Context, keyID string, since time.Time, skip, limit int) ([]Published, error) {
+	from := int64(0)
+	if !since.IsZero() {
+		from = since.Unix()
+	}
+	all, err := collect(ctx, q, scanPublished, `SELECT c.name, v.version, v.checksum, v.account, v.published_at, v.yanked, v.deleted_at
+		FROM versions v JOIN crates c ON c.canonical = v.crate
+		WHERE v.key_id = $1 AND v.published_at >= $2 ORDER BY v.published_at, v.crate, v.serial LIMIT $3 OFFSET $4`, keyID, from, limit, skip)
 	if err != nil {
 		return nil, fmt.Errorf("reading versions: %w", err)
 	}

@@ -4,6 +4,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -30,11 +31,23 @@ func (q queries) Keyset(ctx context.Context, account string, version int) (strin
 	return note, nil
 }
 
-// Keysets are at most limit signed notes of the account's present epoch, from that version on, in order.
-func (q queries) Keysets(ctx context.Context, account string, from, limit int) ([]string, error) {
-	notes, err := collect(ctx, q, scanText, `SELECT k.note FROM keysets k JOIN accounts a ON a.name = k.account AND a.epoch = k.epoch
+// Keysets are signed notes of the account's present epoch, from that version on, in order: at most limit, and no
+// more once they have size bytes together.
+func (q queries) Keysets(ctx context.Context, account string, from, limit, size int) (notes []string, err error) {
+	rows, err := q.on.QueryContext(ctx, `SELECT k.note FROM keysets k JOIN accounts a ON a.name = k.account AND a.epoch = k.epoch
 		WHERE k.account = $1 AND k.version >= $2 ORDER BY k.version LIMIT $3`, account, from, limit)
 	if err != nil {
+		return nil, fmt.Errorf("reading keysets: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for size > 0 && rows.Next() {
+		note, err := scanText(rows.Scan)
+		if err != nil {
+			return nil, fmt.Errorf("reading keysets: %w", err)
+		}
+		notes, size = append(notes, note), size-len(note)
+	}
+	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("reading keysets: %w", err)
 	}
 	return notes, nil

@@ -58,10 +58,10 @@ func (db *DB) SpendChallenge(ctx context.Context, nonce string, until time.Time)
 	return first, nil
 }
 
-// Prune forgets spent tokens and challenges that have expired by now.
+// Prune forgets spent tokens, challenges and proposals that have expired by now.
 func (db *DB) Prune(ctx context.Context, now time.Time) error {
 	return db.Update(ctx, func(tx *Tx) error {
-		for _, table := range []string{"used_tokens", "used_challenges"} {
+		for _, table := range []string{"used_tokens", "used_challenges", "proposals"} {
 			if _, err := tx.exec(ctx, "DELETE FROM "+table+" WHERE expires_at < $1", now.Unix()); err != nil {
 				return fmt.Errorf("pruning %s: %w", table, err)
 			}

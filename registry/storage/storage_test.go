@@ -205,7 +205,7 @@ func TestKeysetsAndReset(t *testing.T) {
 	check(kept, true)
 	update(t, db, func(ctx context.Context, tx *storage.Tx) error { return tx.Reset(ctx, "team") })
 	check(kept, false)
-	if notes, err := db.Keysets(t.Context(), "team", 1, 10); err != nil || len(notes) != 0 {
+	if notes, err := db.Keysets(t.Context(), "team", 1, 10, 1<<20); err != nil || len(notes) != 0 {
 		t.Errorf("keysets after a reset: %q, %v", notes, err)
 	}
 	if err := save(1, kept); err != nil {

@@ -30,15 +30,31 @@ const (
 // Errors wrap [ErrNoPassphrase], [ErrWrongPassphrase], [ErrNoKeychain] for a keychain's file, what ask
 // or ctx said, or [fs.ErrNotExist]; none repeats the file's content.
 func OpenKeyFile(ctx context.Context, path string, ask PassphraseFunc) (*SoftwareKey, error) {
-	data, err := readKeyFile(ctx, path, checkHandedOut)
+	data, err := ReadKeyFile(ctx, path)
 	if err != nil {
-		return nil, fmt.Errorf("reading key file%s: %w", shown(path), err)
+		return nil, err
 	}
-	key, err := opener{ask: ask}.open(ctx, data, Record{Name: path})
+	key, err := OpenKeyText(ctx, data, path, ask)
 	if err != nil {
 		return nil, fmt.Errorf("opening key file%s: %w", shown(path), err)
 	}
 	return key, nil
+}
+
+// ReadKeyFile is the content of a file that holds a private key of any form. It refuses the file as
+// [OpenKeyFile] does, for its size or its mode.
+func ReadKeyFile(ctx context.Context, path string) (Secret, error) {
+	data, err := readKeyFile(ctx, path, checkHandedOut)
+	if err != nil {
+		return Secret{}, fmt.Errorf("reading key file%s: %w", shown(path), err)
+	}
+	return data, nil
+}
+
+// OpenKeyText opens what a key file contains, as [OpenKeyFile] says, with the same errors. name is
+// what ask is told.
+func OpenKeyText(ctx context.Context, text Secret, name string, ask PassphraseFunc) (*SoftwareKey, error) {
+	return opener{ask: ask}.open(ctx, text, Record{Name: name})
 }
 
 // PassphraseFromFile is the content of the file path without the one line break that may end it. An

@@ -14,10 +14,11 @@ import (
 	"github.com/cargo-regkey/regkey/keys"
 )
 
+// silence is how long an agent may say nothing: while it works on a request it says "wait" every
+// two seconds. A variable for tests only.
+var silence = 10 * time.Second
+
 const (
-	// silence is how long an agent may say nothing: while it works on a request it says "wait" every
-	// two seconds.
-	silence = 10 * time.Second
 	// pushes is how often a request is sent again when the agent hung up before it read it, which it
 	// does to the oldest connection where too many are open.
 	pushes = 5

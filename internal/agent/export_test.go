@@ -1,0 +1,24 @@
+// What the tests of this package see of its inside.
+
+package agent
+
+import (
+	"testing"
+	"time"
+)
+
+// StartFrom is [Start] with the regkey that lies in another folder.
+var StartFrom = startFrom
+
+// Passed are the variables that an agent gets.
+var Passed = passed
+
+// MaxSocket is the longest path of a socket.
+const MaxSocket = maxSocket
+
+// Impatient shortens how long an agent may say nothing.
+func Impatient(t *testing.T, patience time.Duration) {
+	before := silence
+	silence = patience
+	t.Cleanup(func() { silence = before })
+}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -94,6 +95,14 @@ func TestCheck(t *testing.T) {
 		"max-age as text":        {https, member(https, "max-age", `"300"`), false, "can't be read"},
 		"max-age below 0":        {https, member(https, "max-age", "-1"), false, "max-age"},
 		"max-age that overflows": {https, member(https, "max-age", "9223372036854775807"), false, "max-age"},
+		"moved":                  {https, member(https, "former", `["sparse+https://old.example/index/","https://older.example/index"]`), false, ""},
+		"moved back":             {https, member(https, "former", fmt.Sprintf(`["sparse+https://old.example/index/",%q]`, https)), false, ""},
+		"moved from nowhere":     {https, member(https, "former", `[""]`), false, "former index"},
+		"moved from a path":      {https, member(https, "former", `["/index"]`), false, "former index"},
+		"moved from a colour":    {https, member(https, "former", `["sparse+https://old.example/\u001b[31m"]`), false, "former index"},
+		"moved from afar":        {https, member(https, "former", `["sparse+https://`+strings.Repeat("a", 600)+`/"]`), false, "former index"},
+		"moved too often":        {https, member(https, "former", `["https://a/"`+strings.Repeat(`,"https://a/"`, 100)+`]`), false, "101 former"},
+		"former as text":         {https, member(https, "former", `"sparse+https://old.example/"`), false, "can't be read"},
 		"a name twice":           {https, `{"version":1,"version":1}`, false, "can't be read"},
 		"no index":               {https, member(https, "index", ""), false, "no index URL"},
 		"an index of words":      {https, member("run this: rm -rf"), false, "no index URL"},
@@ -107,6 +116,9 @@ func TestCheck(t *testing.T) {
 			var d Discovery
 			err := New(test.index, Options{InsecureHTTP: test.insecure}).check([]byte(test.document), &d)
 			if test.says == "" {
+				if slices.Contains(d.Former, d.Index) {
+					t.Errorf("the present index is a former one: %q", d.Former)
+				}
 				if err != nil || d.Index != test.index || d.API == "" || strings.HasSuffix(d.API, "/") {
 					t.Errorf("%+v (%v)", d, err)
 				}
@@ -222,5 +234,18 @@ func TestConfig(t *testing.T) {
 func TestMaxAgeFits(t *testing.T) {
 	if d := time.Duration(maxMaxAge) * time.Second; d <= 0 || d/time.Second != maxMaxAge {
 		t.Errorf("%d seconds are %v", maxMaxAge, d)
+	}
+}
+
+// A registry that still answers at its former address says where it is now, and nothing more is believed of it.
+func TestMovedAway(t *testing.T) {
+	const now = "sparse+https://new.example/index/"
+	for former, want := range map[string]bool{fmt.Sprintf("[%q]", https): true, "[]": false, `["sparse+https://other.example/"]`: false} {
+		err := New(https, Options{}).check([]byte(member(now, "former", former)), &Discovery{})
+		wrong, ok := errors.AsType[*IndexError](err)
+		if !ok || wrong.Moved != want || wrong.Want != https || wrong.Said != now || strings.Contains(err.Error(), "moved") != want {
+			t.Errorf("former %s: %v, want an IndexError that says moved: %v", former, err, want)
+		}
+		shows(t, err)
 	}
 }

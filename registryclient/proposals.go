@@ -63,6 +63,9 @@ func (c *Client) Proposal(ctx context.Context, account, code string) (*enroll.Pr
 	if err := c.getOpen(ctx, "/accounts/"+url.PathEscape(account)+"/proposals/"+code, &answer); err != nil {
 		return nil, err
 	}
+	if answer.Expires.IsZero() {
+		return nil, fmt.Errorf("fetching proposal %s: the registry does not say until when it waits", code)
+	}
 	p := &enroll.Proposal{Submission: enroll.Submission{Note: []byte(answer.Note)}, Expires: answer.Expires, Outdated: answer.Outdated}
 	if err := checkCode(p.Note, code); err != nil {
 		return nil, fmt.Errorf("fetching proposal %s: %w", code, err)
@@ -147,7 +150,7 @@ func (s submission) chains() ([][][]byte, error) {
 		var chain [][]byte
 		for _, text := range texts {
 			certificate, err := base64.StdEncoding.Strict().DecodeString(text)
-			if err != nil || len(certificate) == 0 || len(certificate) > maxCertificateBytes {
+			if err != nil || len(certificate) == 0 || len(certificate) > maxCertificateBytes || base64.StdEncoding.EncodeToString(certificate) != text {
 				return nil, errors.New("the registry sent an attestation that can't be read")
 			}
 			chain = append(chain, certificate)

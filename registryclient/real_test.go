@@ -23,8 +23,9 @@ import (
 )
 
 var (
-	_ enroll.Registry = (*registryclient.Client)(nil)
-	_ enroll.Refusal  = (*registryclient.Error)(nil)
+	_ enroll.Registry  = (*registryclient.Client)(nil)
+	_ enroll.Proposals = (*registryclient.Client)(nil)
+	_ enroll.Refusal   = (*registryclient.Error)(nil)
 )
 
 // A seen request is what reached the registry, and its answer's status.

@@ -5,11 +5,14 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
+	"github.com/cargo-regkey/regkey/enroll"
 	"github.com/cargo-regkey/regkey/hardware"
 	"github.com/cargo-regkey/regkey/internal/agent"
+	"github.com/cargo-regkey/regkey/token"
 )
 
 const (
@@ -75,9 +78,43 @@ func (s *tokenSigner) accepted() {
 	}
 }
 
+// mintByAgent waits while another program asks a person for the same PIN, and has the agent sign with what that one was given.
+// Where it comes to nothing it is "": the person is to be asked here, and until the end of this run nowhere else.
+func (a *app) mintByAgent(ctx context.Context, home string, e *enroll.Enrolment, r tokenRequest) string {
+	record, err := a.store(home).Lookup(e.Key)
+	if err != nil || record.Token == nil || record.Token.PIN == string(hardware.PINNever) || r.Operation == string(token.Read) {
+		return ""
+	}
+	serial := record.Token.Serial
+	if a.secretFile(pinOf(serial)) != "" || agent.Off() {
+		return ""
+	}
+	if a.endPrompt, err = agent.AwaitPrompt(ctx, home, fmt.Sprintf("PIN of %d", serial)); err != nil {
+		return ""
+	}
+	client, err := a.agentClient(ctx)
+	if err != nil {
+		return ""
+	}
+	challenge, err := a.challengeFor(ctx, home, e, r)
+	if err != nil {
+		return ""
+	}
+	request := agent.TokenRequest{
+		Index: e.Index, Operation: r.Operation, Name: r.Name, Version: r.Version, Checksum: r.Checksum, Challenge: challenge,
+	}
+	text, _ := client.Token(ctx, request, func(serial uint32) func() {
+		return (&tokenSigner{app: a}).Touch(ctx, hardware.Key{Serial: serial})
+	})
+	return text
+}
+
 // handPINs gives the agent what was accepted, and starts one if none runs. All tokens are closed by then: the agent looks for itself
 // whether they are there.
 func (a *app) handPINs(ctx context.Context) {
+	if a.endPrompt != nil {
+		defer a.endPrompt()
+	}
 	if len(a.keep) == 0 || ctx.Err() != nil || agent.Off() {
 		return
 	}

@@ -137,3 +137,42 @@ func TestPINOfAlwaysIsNotKept(t *testing.T) {
 		t.Errorf("kept: %v, agent: %v", kept, running)
 	}
 }
+
+// Of several programs that want the PIN at once one asks for it, and the others have the agent sign.
+func TestPINIsAskedForOnce(t *testing.T) {
+	k := newPINKeeper(t, "once")
+	var sessions []*session
+	var outputs []*bytes.Buffer
+	asked := make(chan int, 10)
+	for i := range 5 {
+		s := newSession(t, k.environ, "token", "--index", pinIndex).at(k.home)
+		out := &bytes.Buffer{}
+		s.cmd.Stdin = strings.NewReader(`{"operation":"publish","name":"foo","vers":"1.2.3","cksum":"` + strings.Repeat("ab", 32) + "\"}\n")
+		s.cmd.Stdout = out
+		sessions, outputs = append(sessions, s), append(outputs, out)
+		s.start()
+		go func() {
+			for !strings.Contains(s.shown(), "PIN of YubiKey 12345678") {
+				select {
+				case <-s.grown:
+				case <-t.Context().Done():
+					return
+				}
+			}
+			asked <- i
+		}()
+	}
+	sessions[<-asked].typed("123456\r")
+	for i, s := range sessions {
+		if code := s.exit(); code != 0 || !strings.HasPrefix(outputs[i].String(), "v4.public.") {
+			t.Errorf("exit code %d: %q %q", code, outputs[i].String(), s.shown())
+		}
+	}
+	n := 0
+	for _, s := range sessions {
+		n += strings.Count(s.shown(), "PIN of YubiKey")
+	}
+	if n != 1 {
+		t.Errorf("the PIN was asked for %d times", n)
+	}
+}

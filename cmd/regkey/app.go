@@ -39,6 +39,7 @@ type app struct {
 	tokens      map[uint32]*hardware.Token  // that are open, by serial number
 	pins        map[pinQuestion]keys.Secret // that were given in this run
 	keep        map[uint32]keys.Secret      // PINs for the agent, by the token's serial number
+	endPrompt   func()                      // lets other programs ask for the PIN; nil: nobody waits
 	few         map[pinQuestion]int         // how many tries were left when a person said to go on
 	purpose     string                      // what is being signed, for whoever has to touch a token
 	hurry       bool                        // nobody waits for a token that is not plugged in

@@ -113,6 +113,9 @@ func (a *app) runToken(ctx context.Context, index string, check bool) error {
 func (a *app) mintOnTerminal(ctx context.Context, home string, e *enroll.Enrolment, r tokenRequest) (string, error) {
 	defer a.takeTerminal()()
 	a.purpose = r.purpose(label(e))
+	if text := a.mintByAgent(ctx, home, e, r); text != "" {
+		return text, nil
+	}
 	return a.mint(ctx, home, e, r)
 }
 
@@ -167,11 +170,8 @@ func (a *app) mint(ctx context.Context, home string, e *enroll.Enrolment, r toke
 		Name: r.Name, Version: r.Version, Checksum: r.Checksum, Challenge: r.Challenge,
 	}
 	for {
-		if e.Challenge && r.Challenge == "" && request.Operation.IsMutation() {
-			_, client := a.lifecycle(home, e.Index, e.Insecure)
-			if request.Challenge, err = client.Challenge(ctx); err != nil {
-				return "", fmt.Errorf("fetching a challenge: %w", err)
-			}
+		if request.Challenge, err = a.challengeFor(ctx, home, e, r); err != nil {
+			return "", err
 		}
 		now := a.now()
 		text, err := token.Mint(ctx, signer, request, now)
@@ -179,6 +179,19 @@ func (a *app) mint(ctx context.Context, home string, e *enroll.Enrolment, r toke
 			return text, err
 		}
 	}
+}
+
+// challengeFor is the request's own challenge, or a new one where the registry wants one.
+func (a *app) challengeFor(ctx context.Context, home string, e *enroll.Enrolment, r tokenRequest) (string, error) {
+	if !e.Challenge || r.Challenge != "" || !token.Operation(r.Operation).IsMutation() {
+		return r.Challenge, nil
+	}
+	_, client := a.lifecycle(home, e.Index, e.Insecure)
+	challenge, err := client.Challenge(ctx)
+	if err != nil {
+		return "", fmt.Errorf("fetching a challenge: %w", err)
+	}
+	return challenge, nil
 }
 
 // tokenKey is the key that signs. A read waits for no token and for no finger.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -35,6 +36,12 @@ func TestMain(m *testing.M) {
 		os.Exit(report(agent.Start(context.Background(), home)))
 	case len(os.Args) == 2 && os.Args[1] == "use":
 		os.Exit(use(home))
+	case len(os.Args) == 2 && os.Args[1] == "shout":
+		os.Exit(shout(home))
+	case len(os.Args) == 3 && os.Args[1] == "bad":
+		os.Exit(beBad(home, os.Args[2]))
+	case len(os.Args) == 2 && os.Args[1] == "flood":
+		flood(home)
 	case len(os.Args) == 2 && os.Args[1] == "prompt":
 		os.Exit(holdPrompt(home))
 	}
@@ -83,6 +90,51 @@ func use(home string) int {
 	}
 	fmt.Println("served")
 	return 0
+}
+
+// shout asks for each thing without looking whom, and prints what it hears.
+func shout(home string) int {
+	for _, line := range []string{
+		`{"v":1,"request":"status"}`, `{"v":1,"request":"lock"}`, `{"v":1,"request":"stop"}`,
+		`{"v":1,"request":"token","index":"` + index + `","operation":"read"}`,
+	} {
+		conn, err := net.Dial("unix", agent.PlaceOf(home).Socket)
+		if err != nil {
+			return report(err)
+		}
+		if os.Getuid() == 0 {
+			line = `{"v":1,"request":"status"}` // of what the others ask nothing would be left
+		}
+		_, _ = fmt.Fprintln(conn, line)
+		heard, _ := io.ReadAll(conn)
+		if _ = conn.Close(); len(heard) > 0 {
+			fmt.Printf("served %s", heard)
+		}
+	}
+	return 0
+}
+
+// flood opens connections, as fast as it can, until it is killed, and keeps the last few hundred.
+func flood(home string) {
+	for range 4 {
+		go func() {
+			var conns []net.Conn
+			for {
+				conn, err := net.Dial("unix", agent.PlaceOf(home).Socket)
+				if err != nil {
+					continue
+				}
+				if conns = append(conns, conn); len(conns) == 100 {
+					fmt.Println("flooding")
+				}
+				if len(conns) > 100 {
+					_ = conns[0].Close()
+					conns = conns[1:]
+				}
+			}
+		}()
+	}
+	select {}
 }
 
 // holdPrompt has the prompt lock until it is killed, or its input ends.

@@ -3,12 +3,8 @@
 package agent_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -63,32 +59,13 @@ func TestOnePrompt(t *testing.T) {
 // TestPromptOfTheDead: who is killed while a person is asked keeps nobody from asking.
 func TestPromptOfTheDead(t *testing.T) {
 	home := t.TempDir()
-	other := exec.Command(filepath.Join(programs(t), "client"), "prompt")
-	other.Env = append(os.Environ(), "REGKEY_HOME="+home)
-	in, err := other.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = in.Close() }()
-	out, err := other.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := other.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if line, err := bufio.NewReader(out).ReadString('\n'); line != "asking\n" {
-		t.Fatalf("the other process says %q (%v)", line, err)
-	}
+	kill := run(t, home, programs(t), "asking\n", "prompt")
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := agent.AwaitPrompt(ctx, home, "laptop"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("while another process asks: %v", err)
 	}
-	if err := other.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = other.Wait() // it was killed, and says so
+	kill()
 	release, err := agent.AwaitPrompt(t.Context(), home, "laptop")
 	if err != nil {
 		t.Fatal(err)

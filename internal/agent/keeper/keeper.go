@@ -204,7 +204,7 @@ func (k *keeper) accept(l net.Listener, handlers *sync.WaitGroup) {
 				return
 			}
 			// Out of file descriptors, most likely: whoever has waited longest without a word makes room.
-			k.room.pushOldest()
+			k.room.makeRoom()
 			time.Sleep(10 * time.Millisecond)
 			continue
 		}
@@ -214,7 +214,7 @@ func (k *keeper) accept(l net.Listener, handlers *sync.WaitGroup) {
 			_ = conn.Close()
 			continue
 		}
-		k.room.enter(conn)
+		k.room.enter(conn, who.PID)
 		handlers.Go(func() { k.handle(conn, who) })
 	}
 }

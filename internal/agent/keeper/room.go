@@ -18,35 +18,49 @@ import (
 // even one that comes among hundreds of others is read before as many have come after it.
 const maxWaiting = 64
 
-// A waitingRoom holds connections by age. When one too many comes the oldest goes.
+// A waitingRoom holds connections by age. When one too many comes, the oldest goes of the process that
+// has most of them: one that floods pushes out itself.
 type waitingRoom struct {
 	mutex sync.Mutex
-	conns []net.Conn
+	all   []visitor
 	shut  bool
 }
 
-func (r *waitingRoom) enter(conn net.Conn) {
+// A visitor is one connection, and the process that it is of; 0 where the system does not tell.
+type visitor struct {
+	conn net.Conn
+	pid  int
+}
+
+func (r *waitingRoom) enter(conn net.Conn, pid int) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	if r.shut {
 		_ = conn.Close()
 		return
 	}
-	if len(r.conns) == maxWaiting {
+	if len(r.all) == maxWaiting {
 		r.push()
 	}
-	r.conns = append(r.conns, conn)
+	r.all = append(r.all, visitor{conn, pid})
 }
 
-// push closes the oldest. The mutex is held.
+// push closes the one that has to go. The mutex is held.
 func (r *waitingRoom) push() {
-	if len(r.conns) > 0 {
-		_ = r.conns[0].Close()
-		r.conns = slices.Delete(r.conns, 0, 1)
+	most, count := 0, map[int]int{}
+	for _, v := range r.all {
+		count[v.pid]++
+		most = max(most, count[v.pid])
+	}
+	at := slices.IndexFunc(r.all, func(v visitor) bool { return count[v.pid] == most })
+	if at >= 0 {
+		_ = r.all[at].conn.Close()
+		r.all = slices.Delete(r.all, at, at+1)
 	}
 }
 
-func (r *waitingRoom) pushOldest() {
+// makeRoom is for when the process can have no more files.
+func (r *waitingRoom) makeRoom() {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	r.push()
@@ -56,11 +70,11 @@ func (r *waitingRoom) pushOldest() {
 func (r *waitingRoom) leave(conn net.Conn) bool {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	at := slices.Index(r.conns, conn)
+	at := slices.IndexFunc(r.all, func(v visitor) bool { return v.conn == conn })
 	if at < 0 {
 		return false
 	}
-	r.conns = slices.Delete(r.conns, at, at+1)
+	r.all = slices.Delete(r.all, at, at+1)
 	return true
 }
 
@@ -69,10 +83,10 @@ func (r *waitingRoom) empty() {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	r.shut = true
-	for _, conn := range r.conns {
-		_ = conn.Close()
+	for _, v := range r.all {
+		_ = v.conn.Close()
 	}
-	r.conns = nil
+	r.all = nil
 }
 
 // errNoRequest says that a connection ended, or its time did, before there was a whole line.

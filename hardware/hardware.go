@@ -25,6 +25,8 @@
 //
 // A token serves one program at a time. Programs of this project wait for each other for up to a minute; others are waited for two seconds, after which [BusyError] names who may be in the way.
 //
+// A program that keeps a token's PIN while others use the token has [Token.Gone] tell when that was pulled.
+//
 // Without cgo (Windows needs none) the package builds, [Built] is false, and everything fails with [ErrNotBuilt].
 package hardware
 

@@ -122,7 +122,7 @@ func (a *app) mayNeedToken(args []string) bool {
 	case "hardware", "token", "doctor":
 		return true
 	case "agent":
-		return slices.Contains(args[command:], "serve")
+		return slices.Contains(args[command:], "serve") || slices.Contains(args[command:], "--foreground")
 	case "status":
 		return slices.Contains(args, "--online") && a.hasHardwareKeys()
 	case "init", "rotate", "enroll", "revoke", "challenge":

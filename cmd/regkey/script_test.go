@@ -92,6 +92,7 @@ func TestScripts(t *testing.T) {
 			"counters": countTries,
 			"slots":    listSlots,
 
+			"agent-holds":  holdKey,
 			"copy-program": copyProgram,
 			"exits":        exits,
 			"registry":     startRegistry,

@@ -1,0 +1,46 @@
+// What scripts do with agents beside running regkey, and the end of every agent that one has started.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/cargo-regkey/regkey/internal/agent"
+	"github.com/cargo-regkey/regkey/keys"
+)
+
+// agent-holds NAME gives the agent the unprotected key NAME, as whoever has unlocked one does.
+func holdKey(ts *testscript.TestScript, _ bool, args []string) {
+	home := ts.Getenv("REGKEY_HOME")
+	key, err := keys.OpenKeyFile(context.Background(), filepath.Join(home, "keys", args[0]+".key"), nil)
+	ts.Check(err)
+	client, err := agent.Reach(context.Background(), home)
+	ts.Check(err)
+	ts.Check(client.Add(context.Background(), args[0], key.Secret()))
+}
+
+// stopAgents ends the agents of all home folders of a script.
+func stopAgents(t *testing.T, dir string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Error(err)
+	}
+	for _, entry := range entries {
+		client, err := agent.Reach(ctx, filepath.Join(dir, entry.Name()))
+		if err == nil {
+			err = client.Stop(ctx)
+		}
+		if err != nil && !errors.Is(err, agent.ErrNoAgent) {
+			t.Errorf("stopping the agent of %s: %v", entry.Name(), err)
+		}
+	}
+}

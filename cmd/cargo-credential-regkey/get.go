@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cargo-regkey/regkey/cargo"
+	"github.com/cargo-regkey/regkey/internal/agent"
 	"github.com/cargo-regkey/regkey/keys"
 	"github.com/cargo-regkey/regkey/token"
 )
@@ -33,7 +34,8 @@ const (
 
 // Get mints the token that cargo asks for.
 func (p *provider) Get(ctx context.Context, r cargo.ProviderRequest) (cargo.ProviderToken, error) {
-	id, err := p.identity(r.Index)
+	operation := token.Operation(r.Operation)
+	id, err := p.identity(r.Index, operation)
 	if errors.Is(err, errNotEnrolled) {
 		p.hint(r.Index)
 		return cargo.ProviderToken{}, cargo.ErrURLNotSupported
@@ -41,64 +43,124 @@ func (p *provider) Get(ctx context.Context, r cargo.ProviderRequest) (cargo.Prov
 	if err != nil {
 		return cargo.ProviderToken{}, err
 	}
-	operation := token.Operation(r.Operation)
 	limit := mutationLimit
 	if !operation.IsMutation() {
-		limit, id = readLimit, id.forReading()
+		limit = readLimit
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	defer p.watch(ctx, id, r.Index)()
 
-	key, err := p.unlock(ctx, id, r, limit)
-	inHardware := errors.Is(err, keys.ErrHardware)
-	if err != nil && !inHardware {
-		return cargo.ProviderToken{}, err
-	}
 	request := token.Request{
 		Index: r.Index, Subject: id.subject, Operation: operation,
 		Name: r.Crate, Version: r.Version, Checksum: r.Checksum,
 	}
-	if id.challenge && operation.IsMutation() {
-		request.Challenge, err = p.challenge(ctx, r.Index)
-		if err != nil {
-			return cargo.ProviderToken{}, refuse(err, "%s wants a challenge in each token, and fetching one failed: try again, or run regkey status", id.registry)
-		}
-	}
-	now, text := p.now(), ""
-	if inHardware {
-		text, now, err = p.inHardware(ctx, id, request)
-	} else if text, err = token.Mint(ctx, key, request, now); err != nil {
-		err = refuse(err, "no token could be made to %s", purpose(r, id))
-	}
+	text, issued, err := p.make(ctx, id, request, purpose(r, id), limit)
 	if err != nil {
 		return cargo.ProviderToken{}, err
 	}
-	return cargo.ProviderToken{Text: text, Expires: now.Add(id.window - min(readMargin, id.window/5))}, nil
+	return cargo.ProviderToken{Text: text, Expires: issued.Add(id.window - min(readMargin, id.window/5))}, nil
 }
 
-// unlock opens the key, or fails with keys.ErrHardware, and asks again after a wrong passphrase
-// where a person typed it.
-func (p *provider) unlock(ctx context.Context, id *identity, r cargo.ProviderRequest, limit time.Duration) (*keys.SoftwareKey, error) {
-	typed := false
-	ask := func(ctx context.Context, _ keys.Record) (keys.Secret, error) {
-		if file := p.getenv(envPassphraseFile); file != "" {
-			passphrase, err := keys.PassphraseFromFile(ctx, file)
-			if err != nil {
-				err = refuse(err, "%s cannot be read", envPassphraseFile)
-			}
-			return passphrase, err
+// make has the token made by whatever asks nobody: the key itself where it opens, else the agent; and
+// only then by a person's leave. It says when the token was signed.
+func (p *provider) make(ctx context.Context, id *identity, request token.Request, purpose string, limit time.Duration) (string, time.Time, error) {
+	key, err := id.open(ctx, p.fromFile)
+	elsewhere := errors.Is(err, keys.ErrHardware) || errors.Is(err, keys.ErrNoKeychain) || errors.Is(err, keys.ErrSSHAgent)
+	switch {
+	case err == nil:
+		return p.sign(ctx, id, key, request, purpose)
+	case !elsewhere && !errors.Is(err, keys.ErrNoPassphrase):
+		return "", time.Time{}, unlockFailure(err, id, false, limit)
+	}
+	if errors.Is(err, keys.ErrHardware) || !elsewhere {
+		text, issued, err := p.throughAgent(ctx, id, request, purpose)
+		if text != "" || err != nil {
+			return text, issued, err
 		}
-		typed = true
-		return p.terminal(ctx, cargo.Printable(fmt.Sprintf("regkey: to %s, passphrase of %s: ", purpose(r, id), id.key)))
+	}
+	if elsewhere {
+		return p.throughRegkey(ctx, id, request)
+	}
+	return p.unlocking(ctx, id, request, purpose, limit)
+}
+
+// unlocking asks a person for the passphrase, and gives the agent what it opened. While another
+// program asks for the same one, it waits, and has the agent sign with what that one was given.
+func (p *provider) unlocking(ctx context.Context, id *identity, request token.Request, purpose string, limit time.Duration) (string, time.Time, error) {
+	if id.home != "" {
+		release, err := agent.AwaitPrompt(ctx, id.home, id.name)
+		if err == nil {
+			defer release()
+			text, issued, err := p.throughAgent(ctx, id, request, purpose)
+			if text != "" || err != nil {
+				return text, issued, err
+			}
+		}
+		// Where there can be no lock, two questions are better than none.
+	}
+	key, err := p.unlock(ctx, id, purpose, limit)
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	text, issued, err := p.sign(ctx, id, key, request, purpose)
+	if err == nil {
+		p.keep(ctx, id, key)
+	}
+	return text, issued, err
+}
+
+// sign makes the token with a key that is open.
+func (p *provider) sign(ctx context.Context, id *identity, key *keys.SoftwareKey, request token.Request, purpose string) (string, time.Time, error) {
+	request, err := p.challenged(ctx, id, request)
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	now := p.now()
+	text, err := token.Mint(ctx, key, request, now)
+	if err != nil {
+		return "", now, refuse(err, "no token could be made to %s", purpose)
+	}
+	return text, now, nil
+}
+
+// challenged is the request with a challenge, where the registry wants one.
+func (p *provider) challenged(ctx context.Context, id *identity, request token.Request) (token.Request, error) {
+	if !id.challenge || !request.Operation.IsMutation() {
+		return request, nil
+	}
+	var err error
+	if request.Challenge, err = p.challenge(ctx, request.Index); err != nil {
+		return request, refuse(err, "%s wants a challenge in each token, and fetching one failed: try again, or run regkey status", id.registry)
+	}
+	return request, nil
+}
+
+// fromFile is the passphrase in the file that the environment names; none where it names none.
+func (p *provider) fromFile(ctx context.Context, _ keys.Record) (keys.Secret, error) {
+	file := p.getenv(envPassphraseFile)
+	if file == "" {
+		return keys.Secret{}, nil
+	}
+	passphrase, err := keys.PassphraseFromFile(ctx, file)
+	if err != nil {
+		err = refuse(err, "%s cannot be read", envPassphraseFile)
+	}
+	return passphrase, err
+}
+
+// unlock opens the key with the passphrase that a person types, and asks again after a wrong one.
+func (p *provider) unlock(ctx context.Context, id *identity, purpose string, limit time.Duration) (*keys.SoftwareKey, error) {
+	ask := func(ctx context.Context, _ keys.Record) (keys.Secret, error) {
+		return p.terminal(ctx, cargo.Printable(fmt.Sprintf("regkey: to %s, passphrase of %s: ", purpose, id.key)))
 	}
 	for try := 1; ; try++ {
 		key, err := id.open(ctx, ask)
 		if err == nil {
 			return key, nil
 		}
-		if !errors.Is(err, keys.ErrWrongPassphrase) || !typed || try == passphraseTries {
-			return nil, unlockFailure(err, id, typed, limit)
+		if !errors.Is(err, keys.ErrWrongPassphrase) || try == passphraseTries {
+			return nil, unlockFailure(err, id, true, limit)
 		}
 		p.say("wrong passphrase, try again")
 	}
@@ -110,8 +172,6 @@ func unlockFailure(err error, id *identity, typed bool, limit time.Duration) err
 		return told
 	}
 	switch {
-	case errors.Is(err, keys.ErrHardware):
-		return err
 	case errors.Is(err, errNoTerminal):
 		return refuse(err, "%s needs a passphrase and there is no terminal to ask on: set %s to a file that holds it", id.key, envPassphraseFile)
 	case errors.Is(err, errCancelled):

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cargo-regkey/regkey/enroll"
 	"github.com/cargo-regkey/regkey/keys"
+	"github.com/cargo-regkey/regkey/token"
 )
 
 // The environment of a job that has a key file and no home of regkey's.
@@ -31,29 +32,22 @@ var errNotEnrolled = errors.New("not enrolled")
 type identity struct {
 	registry  string // what the user calls it
 	key       string // what the user calls the key: `key "laptop"`
+	home      string // regkey's folder, and the key's name there; empty for a key file
+	name      string
 	subject   string
 	challenge bool
 	window    time.Duration // how long after signing the registry takes a token
 	recovery  string        // what to do where the key is not there
 	open      func(ctx context.Context, ask keys.PassphraseFunc) (*keys.SoftwareKey, error)
 	lookup    func() (keys.Record, error) // the key's record; nil for a key file
-	reads     *identity                   // with the key that reads here, if that is another
-	// attends reports whether changes need a hardware token that this identity does without; nil: no.
+	// attends reports whether publishing needs a hardware token that this identity does without; nil: no.
 	attends func() bool
 }
 
-// forReading is what signs for reading.
-func (id *identity) forReading() *identity {
-	if id.reads != nil {
-		return id.reads
-	}
-	return id
-}
-
-// identity finds what signs for index, and opens nothing yet. The environment comes first where it
+// identity finds what signs an operation at index, and opens nothing yet. The environment comes first where it
 // names exactly this registry, so that a job needs no home; then what the user enrolled. The error
 // wraps errNotEnrolled if that is the only fault.
-func (p *provider) identity(index string) (*identity, error) {
+func (p *provider) identity(index string, operation token.Operation) (*identity, error) {
 	if file := p.getenv(envKeyFile); file != "" && p.getenv(envRegistry) == index {
 		return p.fromEnvironment(index, file), nil
 	}
@@ -75,30 +69,29 @@ func (p *provider) identity(index string) (*identity, error) {
 	if name == "" {
 		name = enrolment.Index
 	}
-	if enrolment.Key == "" {
+	key, publisher := enrolment.KeyFor(string(operation)), enrolment.KeyFor(string(token.Publish))
+	if key == "" {
 		return nil, refuse(nil, "no key of this machine is enrolled at %s any more: run regkey enroll --registry %s", name, name)
 	}
 	store := keys.OpenStore(filepath.Join(dir, "keys"))
-	use := func(key string) *identity {
-		return &identity{
-			registry:  name,
-			key:       fmt.Sprintf("key %q", key),
-			subject:   enrolment.Subject,
-			challenge: enrolment.Challenge,
-			window:    cmp.Or(time.Duration(enrolment.MaxAge)*time.Second, defaultWindow),
-			recovery:  fmt.Sprintf("bring its file back, or enrol another key with regkey enroll --registry %s --key NAME", name),
-			open: func(ctx context.Context, ask keys.PassphraseFunc) (*keys.SoftwareKey, error) {
-				return store.Unlock(ctx, key, ask)
-			},
-			lookup: func() (keys.Record, error) { return store.Lookup(key) },
-		}
+	id := &identity{
+		registry:  name,
+		key:       fmt.Sprintf("key %q", key),
+		home:      dir,
+		name:      key,
+		subject:   enrolment.Subject,
+		challenge: enrolment.Challenge,
+		window:    cmp.Or(time.Duration(enrolment.MaxAge)*time.Second, defaultWindow),
+		recovery:  fmt.Sprintf("bring its file back, or enrol another key with regkey enroll --registry %s --key NAME", name),
+		open: func(ctx context.Context, ask keys.PassphraseFunc) (*keys.SoftwareKey, error) {
+			return store.Unlock(ctx, key, ask)
+		},
+		lookup: func() (keys.Record, error) { return store.Lookup(key) },
 	}
-	id := use(enrolment.Key)
-	if enrolment.ReadKey != "" {
-		id.reads = use(enrolment.ReadKey)
-		id.reads.recovery = fmt.Sprintf("run regkey enroll --registry %s, which makes another", name)
-		id.reads.attends = func() bool {
-			record, err := id.lookup()
+	if operation == token.Read && key != publisher {
+		id.recovery = fmt.Sprintf("run regkey enroll --registry %s, which makes another", name)
+		id.attends = func() bool {
+			record, err := store.Lookup(publisher)
 			return err == nil && record.Protection == keys.Hardware
 		}
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/cargo-regkey/regkey/cargo"
 	"github.com/cargo-regkey/regkey/keys"
+	"github.com/cargo-regkey/regkey/token"
 )
 
 func TestQuestionsEnd(t *testing.T) {
@@ -33,7 +34,7 @@ func TestQuestionsEnd(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 0)
 	defer cancel()
-	_, err := p.unlock(ctx, id, cargo.ProviderRequest{Operation: "publish"}, mutationLimit)
+	_, err := p.unlock(ctx, id, "publish", mutationLimit)
 	told, ok := errors.AsType[*cargo.ProviderError](err)
 	if !ok || told.Message != `nothing was signed: nobody typed the passphrase of key "laptop" within 5m0s` {
 		t.Errorf("failure is %v", err)
@@ -48,7 +49,7 @@ func TestWaitingForAFileEnds(t *testing.T) {
 	}}
 	ctx, cancel := context.WithTimeout(t.Context(), 0)
 	defer cancel()
-	_, err := (&provider{}).unlock(ctx, id, cargo.ProviderRequest{Operation: "publish"}, mutationLimit)
+	_, _, err := (&provider{}).make(ctx, id, token.Request{Operation: token.Publish}, "publish", mutationLimit)
 	if told, ok := errors.AsType[*cargo.ProviderError](err); !ok || told.Message != `key "laptop", which signs for lab, cannot be opened` {
 		t.Errorf("failure is %v", err)
 	}

@@ -84,6 +84,7 @@ Cargo starts it; there is nothing to do with it by hand.
 
 Environment:
     REGKEY_HOME             where regkey keeps keys and enrolments
+    REGKEY_AGENT            "off": no agent is asked for keys that are unlocked, and none is started
     REGKEY_PASSPHRASE_FILE  file with the passphrase of the key, where no terminal can ask for it
     REGKEY_KEY_FILE         key file of a job that has no REGKEY_HOME, used only for the registry
     REGKEY_REGISTRY         with exactly this index URL; and, if that registry wants one,

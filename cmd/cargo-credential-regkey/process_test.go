@@ -64,7 +64,7 @@ type user struct {
 
 func newUser(t testing.TB) *user {
 	home := filepath.Join(t.TempDir(), "home")
-	return &user{home, []string{"REGKEY_HOME=" + home, "PATH=" + os.Getenv("PATH")}}
+	return &user{home, []string{"REGKEY_HOME=" + home, "REGKEY_AGENT=off", "PATH=" + os.Getenv("PATH")}}
 }
 
 // enrol makes a key, protected if there is a passphrase, and records it as enrolled.

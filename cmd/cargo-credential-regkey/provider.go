@@ -12,6 +12,7 @@ import (
 
 	"github.com/cargo-regkey/regkey/cargo"
 	"github.com/cargo-regkey/regkey/keys"
+	"github.com/cargo-regkey/regkey/token"
 )
 
 // provider answers cargo for one user. Everything outside the process is a field.
@@ -48,7 +49,7 @@ func refuse(cause error, format string, values ...any) error {
 // Login succeeds where the registry is enrolled: there is nothing to do. A token that the user
 // gives is refused, as it would not be kept: success would say that it was.
 func (p *provider) Login(_ context.Context, r cargo.ProviderRequest) error {
-	id, err := p.identity(r.Index)
+	id, err := p.identity(r.Index, token.Publish)
 	if errors.Is(err, errNotEnrolled) {
 		p.hint(r.Index)
 		return cargo.ErrURLNotSupported
@@ -65,7 +66,7 @@ func (p *provider) Login(_ context.Context, r cargo.ProviderRequest) error {
 
 // Logout succeeds too, as there is no token to forget, and says what is left.
 func (p *provider) Logout(_ context.Context, r cargo.ProviderRequest) error {
-	id, err := p.identity(r.Index)
+	id, err := p.identity(r.Index, token.Publish)
 	if errors.Is(err, errNotEnrolled) {
 		p.say("%s is not enrolled: there is nothing to log out of", readableURL(r.Index))
 		return cargo.ErrURLNotSupported

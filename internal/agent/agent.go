@@ -26,7 +26,8 @@
 //	{"answer":"touched"}
 //	{"answer":"token","token":…}
 //	{"answer":"locked","key":NAME} or {"answer":"locked","serial":N}
-//	{"answer":"refused","detail":…}
+//	{"answer":"refused","detail":…}                         for a reason of its own: there may be other ways
+//	{"answer":"denied","detail":…}                          a person did not confirm it: that is final
 //	{"answer":"status","status":{…}}
 //	{"answer":"done"}
 //
@@ -63,6 +64,11 @@ func (e *LockedError) Error() string {
 	}
 	return fmt.Sprintf("the PIN of token %d is not kept", e.Serial)
 }
+
+// A DeniedError says that a person was to confirm the request and did not. No other way is to be tried.
+type DeniedError struct{ Detail string }
+
+func (e *DeniedError) Error() string { return e.Detail }
 
 // A RefusedError says that the agent won't do what it was asked for.
 type RefusedError struct{ Detail string }

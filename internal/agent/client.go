@@ -73,7 +73,7 @@ func (c *Client) Close() error {
 }
 
 // Token has the agent mint a token for r. It fails with [*LockedError] where a person has to be asked
-// first. touch, if not nil, is called when a hardware token waits for a finger, and done when that is
+// first, and with [*DeniedError] where a person did not confirm it. touch, if not nil, is called when a hardware token waits for a finger, and done when that is
 // over; neither may block.
 func (c *Client) Token(ctx context.Context, r TokenRequest, touch func(serial uint32) (done func())) (string, error) {
 	done := func() {}
@@ -93,6 +93,8 @@ func (c *Client) Token(ctx context.Context, r TokenRequest, touch func(serial ui
 		return answer.Token, nil
 	case SayLocked:
 		return "", &LockedError{Key: answer.Key, Serial: answer.Serial}
+	case SayDenied:
+		return "", &DeniedError{answer.Detail}
 	}
 	return "", unexpected(answer)
 }

@@ -35,6 +35,7 @@ const (
 	SayToken   = "token"
 	SayLocked  = "locked"
 	SayRefused = "refused"
+	SayDenied  = "denied"
 	SayStatus  = "status"
 	SayDone    = "done"
 )
@@ -208,7 +209,7 @@ func (a *Answer) check() error {
 			return errors.New("there is no token in it")
 		}
 		bare.Token = ""
-	case SayRefused:
+	case SayRefused, SayDenied:
 		if a.Detail == "" || !isPlain(a.Detail) {
 			return errors.New("it does not say why")
 		}

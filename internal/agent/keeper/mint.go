@@ -36,6 +36,11 @@ func refuse(format string, values ...any) error {
 	return &agent.RefusedError{Detail: fmt.Sprintf(format, values...)}
 }
 
+// deny is the answer to what a person did not confirm.
+func deny(format string, values ...any) error {
+	return &agent.DeniedError{Detail: fmt.Sprintf(format, values...)}
+}
+
 // plan looks up which key signs.
 func (k *keeper) plan(r agent.TokenRequest) (*plan, error) {
 	operation, err := token.ParseOperation(r.Operation)
@@ -53,10 +58,7 @@ func (k *keeper) plan(r agent.TokenRequest) (*plan, error) {
 		Index: e.Index, Subject: e.Subject, Operation: operation,
 		Name: r.Name, Version: r.Version, Checksum: r.Checksum, Challenge: r.Challenge,
 	}}
-	name := e.Key
-	if operation == token.Read {
-		name = cmp.Or(e.ReadKey, e.Key)
-	}
+	name := e.KeyFor(string(operation))
 	switch {
 	case name == "":
 		return nil, refuse("no key of this machine signs for %s any more", p.registry)
@@ -207,7 +209,7 @@ func (k *keeper) join() (leave func(), err error) {
 // confirm asks a person, one thing at a time. Nobody to ask is a no.
 func (k *keeper) confirm(ctx context.Context, p *plan, by string) error {
 	if k.Confirm == nil {
-		return refuse("it was to be confirmed, and this agent can ask nobody")
+		return deny("it was to be confirmed, and the agent can ask nobody")
 	}
 	leave, err := k.join()
 	if err != nil {
@@ -220,10 +222,10 @@ func (k *keeper) confirm(ctx context.Context, p *plan, by string) error {
 	case k.asking <- struct{}{}:
 		defer func() { <-k.asking }()
 	case <-ctx.Done():
-		return refuse("it was not confirmed within %v", confirmLimit)
+		return deny("it was not confirmed within %v", confirmLimit)
 	}
 	if err := k.Confirm(ctx, p.describe(by)); err != nil {
-		return refuse("it was not confirmed: %v", err)
+		return deny("it was not confirmed: %v", err)
 	}
 	return nil
 }

@@ -73,6 +73,15 @@ func (c *caller) refused(t *testing.T, r agent.TokenRequest, why string) {
 	}
 }
 
+// denied wants the publication to end for good, as nobody confirmed it.
+func (c *caller) denied(t *testing.T, why string) {
+	t.Helper()
+	text, _, err := c.sign(t.Context(), publish)
+	if denied, ok := errors.AsType[*agent.DeniedError](err); !ok || !strings.Contains(denied.Detail, why) {
+		t.Errorf("%q, %v, instead of a denial with %q", text, err, why)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	home, laptop := lab(t)
 	const wants, ended, lost = "sparse+https://wants.example.com/", "sparse+https://ended.example.com/", "sparse+https://lost.example.com/"
@@ -193,9 +202,9 @@ func TestConfirm(t *testing.T) {
 		}
 	}
 	answer = errors.New("no")
-	c.refused(t, publish, "not confirmed")
+	c.denied(t, "not confirmed")
 	c.Confirm = nil
-	c.refused(t, publish, "ask nobody")
+	c.denied(t, "ask nobody")
 
 	// What changes while the person reads is not what was confirmed.
 	c.Confirm = func(context.Context, string) error {

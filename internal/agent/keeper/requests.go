@@ -129,12 +129,15 @@ func refusal(err error) *agent.Answer {
 	if locked, ok := errors.AsType[*agent.LockedError](err); ok {
 		return &agent.Answer{Kind: agent.SayLocked, Key: locked.Key, Serial: locked.Serial}
 	}
-	detail := err.Error()
+	kind, detail := agent.SayRefused, err.Error()
 	if refused, ok := errors.AsType[*agent.RefusedError](err); ok {
 		detail = refused.Detail
 	}
+	if errors.As(err, new(*agent.DeniedError)) {
+		kind = agent.SayDenied
+	}
 	detail = cargo.Printable(strings.ToValidUTF8(strings.ReplaceAll(detail, "\n", "; "), "?"))
-	return &agent.Answer{Kind: agent.SayRefused, Detail: fmt.Sprintf("%.2000s", detail)}
+	return &agent.Answer{Kind: kind, Detail: fmt.Sprintf("%.2000s", detail)}
 }
 
 // errEnding says that the agent is about to end, and takes nothing in any more.

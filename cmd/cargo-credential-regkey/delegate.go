@@ -1,5 +1,5 @@
-// Keys in hardware: regkey signs, as this program reaches no token; what it hands over is checked
-// like a stranger's.
+// Keys that this program does not reach, in hardware, behind the keychain, in an ssh-agent: regkey
+// signs, and what it hands over is checked like a stranger's.
 
 package main
 
@@ -40,15 +40,18 @@ type order struct {
 	Challenge string          `json:"challenge,omitempty"`
 }
 
-// inHardware has the regkey beside this program make the token: "regkey token --index URL", the
+// throughRegkey has the regkey beside this program make the token: "regkey token --index URL", the
 // order on its standard input. It asks for PIN and touch on the terminal or on standard error,
 // which is this program's own, and prints the token, alone on a line, on standard output. If it
 // fails, that line is the sentence for the user, and others below it say what to do. For a read it
 // waits for no token that is not plugged in.
-func (p *provider) inHardware(ctx context.Context, id *identity, request token.Request) (string, time.Time, error) {
+func (p *provider) throughRegkey(ctx context.Context, id *identity, request token.Request) (string, time.Time, error) {
 	record, err := id.lookup()
 	if err != nil {
 		return "", time.Time{}, refuse(err, "%s, which signs for %s, cannot be opened", id.key, id.registry)
+	}
+	if request, err = p.challenged(ctx, id, request); err != nil {
+		return "", time.Time{}, err
 	}
 	stdin, err := json.Marshal(order{request.Operation, request.Name, request.Version, request.Checksum, request.Challenge})
 	if err != nil {
@@ -57,7 +60,7 @@ func (p *provider) inHardware(ctx context.Context, id *identity, request token.R
 	begun := p.now()
 	out, err := p.regkey(ctx, append(stdin, '\n'), p.stderr, "token", "--index", request.Index)
 	if err != nil {
-		return "", time.Time{}, hardwareFailure(id, out, err)
+		return "", time.Time{}, regkeyFailure(id, record.Protection, out, err)
 	}
 	issued, err := checkToken(out, request, record.Public, begun.Add(-iatSlack), p.now().Add(iatSlack))
 	if err != nil {
@@ -66,8 +69,13 @@ func (p *provider) inHardware(ctx context.Context, id *identity, request token.R
 	return out, issued, nil
 }
 
-// hardwareFailure takes what regkey says of its failure.
-func hardwareFailure(id *identity, said string, err error) error {
+// places are where regkey reaches keys and this program does not.
+var places = map[keys.Protection]string{
+	keys.Hardware: "in a hardware token", keys.Keychain: "locked by the system's keychain", keys.SSHAgent: "in an ssh-agent",
+}
+
+// regkeyFailure takes what regkey says of its failure.
+func regkeyFailure(id *identity, protection keys.Protection, said string, err error) error {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return refuse(nil, "nothing was signed: %s was not used in time", id.key)
@@ -75,7 +83,7 @@ func hardwareFailure(id *identity, said string, err error) error {
 		return refuse(nil, "nothing was signed: cancelled")
 	}
 	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) {
-		return refuse(err, "%s is in a hardware token, which regkey reaches: it must lie beside cargo-credential-regkey", id.key)
+		return refuse(err, "%s is %s, which regkey reaches: it must lie beside cargo-credential-regkey", id.key, places[protection])
 	}
 	var lines []string
 	for line := range strings.Lines(said) {

@@ -62,7 +62,11 @@ func (p *provider) throughRegkey(ctx context.Context, id *identity, request toke
 	if err != nil {
 		return "", time.Time{}, regkeyFailure(id, record.Protection, out, err)
 	}
-	issued, err := checkToken(out, request, record.Public, begun.Add(-iatSlack), p.now().Add(iatSlack))
+	made, err := token.Verify(out, record.Public)
+	issued := begun
+	if err == nil {
+		issued, err = checkToken(made, request, record.Public, begun.Add(-iatSlack), p.now().Add(iatSlack))
+	}
 	if err != nil {
 		return "", time.Time{}, refuse(err, "what regkey made with %s is not the token that was asked for, and is not used", id.key)
 	}
@@ -97,12 +101,8 @@ func regkeyFailure(id *identity, protection keys.Protection, said string, err er
 	return &cargo.ProviderError{Message: strings.TrimPrefix(lines[0], "regkey: "), CausedBy: lines[1:]}
 }
 
-// checkToken holds text against what was asked for, and says when it was signed.
-func checkToken(text string, asked token.Request, by keys.PublicKey, earliest, latest time.Time) (time.Time, error) {
-	made, err := token.Verify(text, by)
-	if err != nil {
-		return time.Time{}, err
-	}
+// checkToken holds a token against what was asked for, and says when it was signed.
+func checkToken(made *token.Token, asked token.Request, by keys.PublicKey, earliest, latest time.Time) (time.Time, error) {
 	claims := made.Claims()
 	issued := claims.IssuedAt
 	claims.IssuedAt, claims.JTI = time.Time{}, ""

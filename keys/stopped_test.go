@@ -136,7 +136,7 @@ func stoppedAt(n int, how stop, steps *[]string) func(what, path string, do func
 	}
 }
 
-// A case of stopping: from one way to another.
+// A stopping is a key whose protection is about to be changed, and the change stopped.
 type stopping struct {
 	t        *testing.T
 	dir      string
@@ -145,9 +145,22 @@ type stopping struct {
 	record   keys.Record
 }
 
+// memoryFolder is a temporary folder, in memory where Linux has that: thousands of stores are made and
+// synced here, and no power is cut.
+func memoryFolder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "regkey-keys-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
 func newStopping(t *testing.T, from way) *stopping {
 	t.Helper()
-	s, dir := newStore(t)
+	dir := filepath.Join(memoryFolder(t), "keys")
+	s := keys.OpenStore(dir)
 	c := &stopping{t: t, dir: dir, key: generate(t, keys.Ed25519), keychain: newKeychain()}
 	record, err := s.WithKeychain(c.keychain).Create(t.Context(), keys.Record{Name: "k", Created: created, Origin: keys.Imported}, c.key, from.lock())
 	if err != nil {

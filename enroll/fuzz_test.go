@@ -4,10 +4,13 @@ package enroll
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	gonote "golang.org/x/mod/sumdb/note"
 
 	"github.com/cargo-regkey/regkey/keys"
 )
@@ -86,6 +89,12 @@ func FuzzParseSignedKeyset(f *testing.F) {
 		}
 		if len(k.Signers()) == 0 {
 			t.Fatal("a note that nobody signed")
+		}
+		// Another reader of C2SP signed notes sees the same text and the same signers.
+		var unverified *gonote.UnverifiedNoteError
+		if _, err := gonote.Open(note, gonote.VerifierList()); !errors.As(err, &unverified) ||
+			unverified.Note.Text != string(k.Text) || len(unverified.Note.UnverifiedSigs) != len(k.Signers()) {
+			t.Fatalf("golang.org/x/mod/sumdb/note reads otherwise (%v):\n%s", err, note)
 		}
 	})
 }

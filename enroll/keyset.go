@@ -3,6 +3,7 @@
 package enroll
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -121,28 +122,42 @@ func (k *Keyset) Sort() {
 
 func (k *Keyset) write() []byte {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\nregistry: %s\naccount: %s\nversion: %d\n", keysetHeader, k.Registry, k.Account, k.Version)
-	if k.Version > 1 {
-		fmt.Fprintf(&b, "previous: %v\n", k.Previous)
-	}
-	fmt.Fprintf(&b, "issued: %s\n", k.Issued.UTC().Format(timeLayout))
-	if k.Closed {
-		b.WriteString("closed: yes\n")
-	}
+	b.Write(k.header())
 	for _, e := range k.Keys {
-		fmt.Fprintf(&b, "key: %v can=%v", e.Key, e.Can)
-		if !e.Until.IsZero() {
-			fmt.Fprintf(&b, " until=%s", e.Until.UTC().Format(timeLayout))
-		}
-		if len(e.Crates) > 0 {
-			fmt.Fprintf(&b, " crates=%q", strings.Join(e.Crates, ","))
-		}
-		b.WriteByte('\n')
+		b.WriteString("key: " + e.line() + "\n")
 	}
 	for _, id := range k.Revoked {
-		fmt.Fprintf(&b, "revoked: %v\n", id)
+		b.WriteString("revoked: " + id.String() + "\n")
 	}
 	return []byte(b.String())
+}
+
+// header is everything before the first key.
+func (k *Keyset) header() []byte {
+	b := make([]byte, 0, 256+len(k.Registry))
+	b = append(append(append(b, keysetHeader+"\nregistry: "...), k.Registry...), "\naccount: "...)
+	b = append(append(b, k.Account...), "\nversion: "...)
+	b = append(strconv.AppendInt(b, int64(k.Version), 10), '\n')
+	if k.Version > 1 {
+		b = append(hex.AppendEncode(append(b, "previous: sha256:"...), k.Previous[:]), '\n')
+	}
+	b = append(k.Issued.UTC().AppendFormat(append(b, "issued: "...), timeLayout), '\n')
+	if k.Closed {
+		b = append(b, "closed: yes\n"...)
+	}
+	return b
+}
+
+// line is what stands of e behind "key: ".
+func (e Entry) line() string {
+	text := e.Key.String() + " can=" + e.Can.String()
+	if !e.Until.IsZero() {
+		text += " until=" + e.Until.UTC().Format(timeLayout)
+	}
+	if len(e.Crates) > 0 {
+		text += " crates=" + strconv.Quote(strings.Join(e.Crates, ","))
+	}
+	return text
 }
 
 const keysetHeader = "regkey keyset v1"
@@ -150,46 +165,43 @@ const keysetHeader = "regkey keyset v1"
 // ParseKeyset accepts exactly what [Keyset.Encode] returns; another order of lines, a trailing
 // space or an unknown field is an error. It checks no signature and no rule between versions:
 // see [Standing.Accept].
-func ParseKeyset(text []byte) (*Keyset, error) {
-	k, err := parseKeyset(text)
+func ParseKeyset(text []byte) (*Keyset, error) { return newKnown().parseKeyset(text) }
+
+// known is what was read before: whole key lines, and the keys in them. The versions of one chain
+// share most of theirs, and reading a key costs some arithmetic on its curve.
+type known struct {
+	entries map[string]Entry
+	keys    map[string]keys.PublicKey
+}
+
+func newKnown() *known { return &known{map[string]Entry{}, map[string]keys.PublicKey{}} }
+
+// parseKeyset reads a keyset, whose lines must be what they are encoded as again.
+func (known *known) parseKeyset(text []byte) (*Keyset, error) {
+	k, err := known.parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("parsing keyset: %w", err)
-	}
-	if string(k.write()) != string(text) {
-		return nil, errors.New("parsing keyset: not in its one encoding")
 	}
 	return k, nil
 }
 
-func parseKeyset(text []byte) (*Keyset, error) {
+func (known *known) parse(text []byte) (*Keyset, error) {
 	lines, err := splitLines(text, keysetHeader)
 	if err != nil {
 		return nil, err
 	}
 	k := &Keyset{}
-	if k.Registry, err = lines.index(); err != nil {
+	if err := parseHeader(lines, k); err != nil {
 		return nil, err
 	}
-	if k.Account, err = lines.field("account"); err != nil {
-		return nil, err
+	if !bytes.HasPrefix(text, k.header()) {
+		return nil, errors.New("not in its one encoding")
 	}
-	if err := CheckAccount(k.Account); err != nil {
-		return nil, err
-	}
-	if err := parseVersion(lines, k); err != nil {
-		return nil, err
-	}
-	if k.Issued, err = parseTime(lines.field("issued")); err != nil {
-		return nil, err
-	}
-	if lines.next("closed") {
-		if value, err := lines.field("closed"); err != nil || value != "yes" {
-			return nil, errors.New("the closed line says something else than yes")
-		}
-		k.Closed = true
+	if lines.next("key") {
+		k.Keys = make([]Entry, 0, min(len(lines.rest), maxKeys))
 	}
 	for lines.next("key") {
-		if err := parseEntry(lines, k); err != nil {
+		if err := known.parseEntry(lines, k); err != nil {
 			return nil, err
 		}
 	}
@@ -198,12 +210,38 @@ func parseKeyset(text []byte) (*Keyset, error) {
 			return nil, err
 		}
 	}
-	for _, e := range k.Keys {
-		if _, found := slices.BinarySearchFunc(k.Revoked, e.Key.ID(), keys.ID.Compare); found {
-			return nil, fmt.Errorf("key %v is both listed and revoked", e.Key.ID())
+	for _, id := range k.Revoked {
+		if lists(k.Keys, id) {
+			return nil, fmt.Errorf("key %v is both listed and revoked", id)
 		}
 	}
 	return k, lines.end()
+}
+
+// parseHeader reads all before the first key. What it takes, header may still write otherwise.
+func parseHeader(lines *lines, k *Keyset) (err error) {
+	if k.Registry, err = lines.index(); err != nil {
+		return err
+	}
+	if k.Account, err = lines.field("account"); err != nil {
+		return err
+	}
+	if err := CheckAccount(k.Account); err != nil {
+		return err
+	}
+	if err := parseVersion(lines, k); err != nil {
+		return err
+	}
+	if k.Issued, err = parseTime(lines.field("issued")); err != nil {
+		return err
+	}
+	if lines.next("closed") {
+		if value, err := lines.field("closed"); err != nil || value != "yes" {
+			return errors.New("the closed line says something else than yes")
+		}
+		k.Closed = true
+	}
+	return nil
 }
 
 func parseVersion(lines *lines, k *Keyset) error {
@@ -228,15 +266,37 @@ func parseVersion(lines *lines, k *Keyset) error {
 	return nil
 }
 
-func parseEntry(lines *lines, k *Keyset) error {
+func (known *known) parseEntry(lines *lines, k *Keyset) error {
 	value, err := lines.field("key")
 	if err != nil {
 		return err
 	}
-	var e Entry
-	words := strings.Split(value, " ")
-	if e.Key, err = keys.ParsePublicKey(words[0]); err != nil {
-		return err
+	e, found := known.entries[value]
+	if !found {
+		if e, err = known.entry(value); err != nil {
+			return err
+		}
+		known.entries[value] = e
+	}
+	if len(k.Keys) == maxKeys {
+		return fmt.Errorf("more than %d keys", maxKeys)
+	}
+	if n := len(k.Keys); n > 0 && k.Keys[n-1].Key.ID().Compare(e.Key.ID()) >= 0 {
+		return errors.New("keys are not sorted by id, each once")
+	}
+	k.Keys = append(k.Keys, e)
+	return nil
+}
+
+// entry reads what stands behind "key: ".
+func (known *known) entry(line string) (e Entry, err error) {
+	words := strings.Split(line, " ")
+	var found bool
+	if e.Key, found = known.keys[words[0]]; !found {
+		if e.Key, err = keys.ParsePublicKey(words[0]); err != nil {
+			return Entry{}, err
+		}
+		known.keys[words[0]] = e.Key
 	}
 	for _, word := range words[1:] {
 		name, value, _ := strings.Cut(word, "=")
@@ -251,20 +311,16 @@ func parseEntry(lines *lines, k *Keyset) error {
 			err = fmt.Errorf("unknown word %.20q on a key line", name)
 		}
 		if err != nil {
-			return err
+			return Entry{}, err
 		}
 	}
 	if e.Can == 0 {
-		return errors.New("a key line without can=")
+		return Entry{}, errors.New("a key line without can=")
 	}
-	if len(k.Keys) == maxKeys {
-		return fmt.Errorf("more than %d keys", maxKeys)
+	if e.line() != line {
+		return Entry{}, errors.New("a key line is not in its one encoding")
 	}
-	if n := len(k.Keys); n > 0 && k.Keys[n-1].Key.ID().Compare(e.Key.ID()) >= 0 {
-		return errors.New("keys are not sorted by id, each once")
-	}
-	k.Keys = append(k.Keys, e)
-	return nil
+	return e, nil
 }
 
 func parseRevoked(lines *lines, k *Keyset) error {

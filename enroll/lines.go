@@ -65,13 +65,14 @@ func (l *lines) end() error {
 	return nil
 }
 
-// parseTime takes both results of field, so that a missing line is reported as missing.
+// parseTime takes both results of field, so that a missing line is reported as missing. Its callers
+// encode again what they have read, which refuses what else time.Parse may be lenient about.
 func parseTime(value string, err error) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
 	t, err := time.Parse(timeLayout, value)
-	if err != nil || t.Format(timeLayout) != value {
+	if err != nil || len(value) != len(timeLayout) {
 		return time.Time{}, fmt.Errorf("time %.40q is not in whole seconds, UTC, like %s", value, timeLayout)
 	}
 	return t, nil

@@ -14,14 +14,13 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/mod/sumdb/note"
-
 	"github.com/cargo-regkey/regkey/keys"
 )
 
 // A signedText is a note whose framing is good and whose signatures nobody has checked yet.
 type signedText struct {
 	text, note []byte
+	message    []byte      // what is signed in place of text
 	signatures []signature // sorted by signer, each signer once
 }
 
@@ -34,15 +33,16 @@ type signature struct {
 // noteMessage is what is signed in place of text: 79 bytes, however long the text is.
 func noteMessage(text []byte) []byte {
 	digest := sha512.Sum512(text)
-	return append([]byte("regkey note v1\n"), digest[:]...)
+	return append(append(make([]byte, 0, 79), "regkey note v1\n"...), digest[:]...)
 }
 
 // noteHash is the key hash of C2SP signed-note: it binds the name, the signature type and the key.
 func noteHash(key keys.PublicKey) uint32 {
-	h := sha256.New()
-	fmt.Fprintf(h, "%v\n\xffregkey %v", key.ID(), key.Algorithm())
-	h.Write(key.Bytes())
-	return binary.BigEndian.Uint32(h.Sum(nil))
+	data := append(make([]byte, 0, 160), key.ID().String()...)
+	data = append(data, "\n\xffregkey "...)
+	data = append(data, key.Algorithm().String()...)
+	sum := sha256.Sum256(append(data, key.Bytes()...))
+	return binary.BigEndian.Uint32(sum[:])
 }
 
 // signText makes a note of text, signed by every signer, in the order given: the caller lists
@@ -65,39 +65,50 @@ func signText(ctx context.Context, text []byte, signers ...keys.Signer) ([]byte,
 }
 
 func encodeNote(text []byte, signatures []signature) []byte {
-	var b bytes.Buffer
-	b.Write(text)
-	b.WriteByte('\n')
+	b := make([]byte, 0, len(text)+1+maxSignatureLine*len(signatures))
+	b = append(append(b, text...), '\n')
+	var raw [4 + 96]byte // the longest signature is P-384's
 	for _, s := range signatures {
-		data := binary.BigEndian.AppendUint32(nil, s.hash)
-		data = append(data, s.raw...)
-		fmt.Fprintf(&b, "— %v %s\n", s.signer, base64.StdEncoding.EncodeToString(data))
+		data := append(binary.BigEndian.AppendUint32(raw[:0], s.hash), s.raw...)
+		b = append(append(append(b, "— "...), s.signer.String()...), ' ')
+		b = append(base64.StdEncoding.AppendEncode(b, data), '\n')
 	}
-	return b.Bytes()
+	return b
 }
 
-// parseNote reads the framing only. note.Open is the parser; it takes at most 100 signature
-// lines. It also tolerates signers that it does not know, repeated lines and slack in base64, so
-// the note must besides be what encodeNote writes.
+// maxSignatureLine is what the line of a P-384 signature takes, in bytes, and a little more.
+const maxSignatureLine = 210
+
+// maxSignatures is how many signatures a note has at most, as in golang.org/x/mod/sumdb/note.
+const maxSignatures = 100
+
+// parseNote reads the framing only. Whatever it accepts is a note in the sense of C2SP signed-note,
+// but not every such note is accepted: it must be what encodeNote writes, with no other signers than
+// keys, no repeated lines and no slack in base64.
 func parseNote(data []byte) (*signedText, error) {
 	if len(data) > maxNote {
 		return nil, fmt.Errorf("reading signed note: longer than %d bytes", maxNote)
 	}
-	_, err := note.Open(data, note.VerifierList())
-	var unverified *note.UnverifiedNoteError
-	if !errors.As(err, &unverified) {
+	end := bytes.Index(data, []byte("\n\n")) // no document of ours holds an empty line
+	if end < 0 || data[len(data)-1] != '\n' || end+2 == len(data) {
 		return nil, errors.New("reading signed note: not a text, an empty line and signature lines")
 	}
-	n := &signedText{text: []byte(unverified.Note.Text), note: slices.Clone(data)}
-	for _, line := range unverified.Note.UnverifiedSigs {
-		s, err := parseSignature(line)
+	data = slices.Clone(data)
+	n := &signedText{text: data[: end+1 : end+1], note: data}
+	n.message = noteMessage(n.text)
+	for rest := data[end+2:]; len(rest) > 0; {
+		line, after, _ := bytes.Cut(rest, []byte("\n"))
+		rest = after
+		s, err := parseSignature(string(line))
 		if err != nil {
 			return nil, fmt.Errorf("reading signed note: %w", err)
 		}
 		if last := len(n.signatures) - 1; last >= 0 && n.signatures[last].signer.Compare(s.signer) >= 0 {
 			return nil, errors.New("reading signed note: signatures are not sorted by signer, each once")
 		}
-		n.signatures = append(n.signatures, s)
+		if n.signatures = append(n.signatures, s); len(n.signatures) > maxSignatures {
+			return nil, fmt.Errorf("reading signed note: more than %d signatures", maxSignatures)
+		}
 	}
 	if !bytes.Equal(encodeNote(n.text, n.signatures), data) {
 		return nil, errors.New("reading signed note: not in its one encoding")
@@ -105,13 +116,18 @@ func parseNote(data []byte) (*signedText, error) {
 	return n, nil
 }
 
-func parseSignature(line note.Signature) (signature, error) {
-	signer, err := keys.ParseID(line.Name)
+func parseSignature(line string) (signature, error) {
+	named, found := strings.CutPrefix(line, "— ")
+	name, encoded, _ := strings.Cut(named, " ")
+	if !found {
+		return signature{}, errors.New("a signature line does not begin with a dash")
+	}
+	signer, err := keys.ParseID(name)
 	if err != nil {
 		return signature{}, fmt.Errorf("signer's name: %w", err)
 	}
-	data, err := base64.StdEncoding.Strict().DecodeString(line.Base64)
-	if err != nil || strings.ContainsAny(line.Base64, "\r\n") {
+	data, err := base64.StdEncoding.Strict().DecodeString(encoded) // it skips line breaks, of which a line has none
+	if err != nil {
 		return signature{}, errors.New("a signature is not strict base64")
 	}
 	if len(data) != 4+signer.Algorithm().SignatureSize() {
@@ -131,20 +147,28 @@ func (n *signedText) signers() []keys.ID {
 
 // signedBy reports whether the note claims a signature by id.
 func (n *signedText) signedBy(id keys.ID) bool {
-	return slices.ContainsFunc(n.signatures, func(s signature) bool { return s.signer == id })
+	_, found := n.signature(id)
+	return found
 }
 
 // verify checks the one signature by key.
 func (n *signedText) verify(key keys.PublicKey) error {
 	id := key.ID()
-	for _, s := range n.signatures {
-		if s.signer != id {
-			continue
-		}
-		if s.hash != noteHash(key) || !key.CanonicalSignature(s.raw) || !key.Verify(noteMessage(n.text), s.raw) {
-			return fmt.Errorf("the signature by %v does not verify", id)
-		}
-		return nil
+	s, found := n.signature(id)
+	if !found {
+		return fmt.Errorf("there is no signature by %v", id)
 	}
-	return fmt.Errorf("there is no signature by %v", id)
+	if s.hash != noteHash(key) || !key.CanonicalSignature(s.raw) || !key.Verify(n.message, s.raw) {
+		return fmt.Errorf("the signature by %v does not verify", id)
+	}
+	return nil
+}
+
+// signature is the one that claims to be by id.
+func (n *signedText) signature(id keys.ID) (signature, bool) {
+	i, found := slices.BinarySearchFunc(n.signatures, id, func(s signature, id keys.ID) int { return s.signer.Compare(id) })
+	if !found {
+		return signature{}, false
+	}
+	return n.signatures[i], true
 }

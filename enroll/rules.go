@@ -100,6 +100,17 @@ type Standing struct {
 	// revoked after it. Then it need not name them as revoked, and may list those that were trusted
 	// before; but none of them can have authorised it.
 	past bool
+	// later, if set, is handed each signature to be verified, and Accept takes it for good meanwhile.
+	later func(*signedText, keys.PublicKey)
+}
+
+// verify checks the signature by key, now or later.
+func (s Standing) verify(n *signedText, key keys.PublicKey) error {
+	if s.later != nil {
+		s.later(n, key)
+		return nil
+	}
+	return n.verify(key)
 }
 
 // Accept decides whether next may follow what stands. It returns nil, a [*RuleError], or an
@@ -174,12 +185,19 @@ func (s Standing) checkKeys(next *SignedKeyset) error {
 	if managers == 0 && !next.Closed {
 		return broken(CodeNoManager, "no key in the keyset may manage: the account would be locked for ever")
 	}
+	if len(s.Revoked) == 0 {
+		return nil
+	}
 	bound := next.Keys
 	if s.past {
 		bound = s.added(next)
 	}
+	revoked := make(map[keys.ID]bool, len(s.Revoked))
+	for _, id := range s.Revoked {
+		revoked[id] = true
+	}
 	for _, e := range bound {
-		if slices.Contains(s.Revoked, e.Key.ID()) {
+		if revoked[e.Key.ID()] {
 			return broken(CodeKeyRevoked, "key %v is revoked: a revoked key never comes back", e.Key.ID())
 		}
 	}
@@ -188,19 +206,32 @@ func (s Standing) checkKeys(next *SignedKeyset) error {
 
 // checkRevoked is rule 5, and that a revoked line never goes away.
 func (s Standing) checkRevoked(next *SignedKeyset) error {
-	var expected []keys.ID
-	if !s.past {
-		expected = append(expected, s.Revoked...)
-	}
+	var lacking keys.ID
 	if s.Previous != nil {
-		expected = append(expected, s.Previous.Revoked...)
+		lacking = missing(s.Previous.Revoked, next.Revoked)
 	}
-	for _, id := range expected {
-		if _, found := slices.BinarySearchFunc(next.Revoked, id, keys.ID.Compare); !found {
-			return broken(CodeRevocations, "the keyset lacks the line %q: revocations are carried along for ever", "revoked: "+id.String())
-		}
+	if !s.past && lacking.IsZero() {
+		known := slices.Clone(s.Revoked)
+		slices.SortFunc(known, keys.ID.Compare)
+		lacking = missing(known, next.Revoked)
+	}
+	if !lacking.IsZero() {
+		return broken(CodeRevocations, "the keyset lacks the line %q: revocations are carried along for ever", "revoked: "+lacking.String())
 	}
 	return nil
+}
+
+// missing is the first of wanted that is not in listed; both are sorted. Zero: all are.
+func missing(wanted, listed []keys.ID) keys.ID {
+	for _, id := range wanted {
+		for len(listed) > 0 && listed[0].Compare(id) < 0 {
+			listed = listed[1:]
+		}
+		if len(listed) == 0 || listed[0] != id {
+			return id
+		}
+	}
+	return keys.ID{}
 }
 
 // added are the entries whose key the version before does not list.
@@ -208,37 +239,49 @@ func (s Standing) added(next *SignedKeyset) []Entry {
 	if s.Previous == nil {
 		return next.Keys
 	}
-	known := make(map[keys.PublicKey]bool, len(s.Previous.Keys))
-	for _, e := range s.Previous.Keys {
-		known[e.Key] = true
-	}
 	var added []Entry
+	before := s.Previous.Keys // sorted by id, as next's are
 	for _, e := range next.Keys {
-		if !known[e.Key] {
+		for len(before) > 0 && before[0].Key != e.Key && before[0].Key.ID().Compare(e.Key.ID()) < 0 {
+			before = before[1:]
+		}
+		if len(before) == 0 || before[0].Key != e.Key {
 			added = append(added, e)
 		}
 	}
 	return added
 }
 
+// find is the line of a key among entries that are sorted by id.
+func find(entries []Entry, id keys.ID) (Entry, bool) {
+	i, found := slices.BinarySearchFunc(entries, id, func(e Entry, id keys.ID) int { return e.Key.ID().Compare(id) })
+	if !found {
+		return Entry{}, false
+	}
+	return entries[i], true
+}
+
+// lists reports whether one of the entries, which are sorted by id, is the key's.
+func lists(entries []Entry, id keys.ID) bool {
+	_, found := find(entries, id)
+	return found
+}
+
 // checkSignatures is rules 2 and 3: exactly one managing key of the version before (or the
 // bootstrap), every new key, and nobody else.
 func (s Standing) checkSignatures(next *SignedKeyset) error {
-	expected := map[keys.ID]bool{}
 	added := s.added(next)
 	for _, e := range added {
-		id := e.Key.ID()
-		if !next.signed.signedBy(id) {
+		if id := e.Key.ID(); !next.signed.signedBy(id) {
 			return broken(CodePossession, "key %v is new in the keyset and has not signed it: nobody can enrol another's key", id)
 		}
-		expected[id] = true
 	}
-	vouching, err := s.vouching(next, expected)
+	vouching, err := s.vouching(next, added)
 	if err != nil {
 		return err
 	}
-	for _, id := range next.Signers() {
-		if !expected[id] && id != vouching {
+	for _, line := range next.signed.signatures {
+		if id := line.signer; !lists(added, id) && id != vouching {
 			return broken(CodeSigner, "the keyset carries a signature by %v, which no rule asks for: leave it out", id)
 		}
 	}
@@ -253,7 +296,7 @@ func (s Standing) checkPossession(next *SignedKeyset, added []Entry) error {
 				return err
 			}
 		}
-		if err := next.signed.verify(e.Key); err != nil {
+		if err := s.verify(next.signed, e.Key); err != nil {
 			return broken(CodePossession, "key %v is new in the keyset, but %v: sign it anew", e.Key.ID(), err)
 		}
 	}
@@ -266,7 +309,7 @@ const noBootstrap = "the first keyset of the account is not signed with its invi
 
 // vouching finds and checks the signature that gives the version its authority, and returns its
 // signer: zero where the registry itself vouches.
-func (s Standing) vouching(next *SignedKeyset, added map[keys.ID]bool) (keys.ID, error) {
+func (s Standing) vouching(next *SignedKeyset, added []Entry) (keys.ID, error) {
 	if s.Previous != nil {
 		return s.managing(next, added)
 	}
@@ -275,13 +318,13 @@ func (s Standing) vouching(next *SignedKeyset, added map[keys.ID]bool) (keys.ID,
 		return keys.ID{}, nil
 	case bootstrapUnknown:
 		for _, id := range next.Signers() {
-			if !added[id] && id.Algorithm() == keys.Ed25519 {
+			if !lists(added, id) && id.Algorithm() == keys.Ed25519 {
 				return id, nil
 			}
 		}
 		return keys.ID{}, nil
 	case bootstrapInvite:
-		if err := next.signed.verify(s.Bootstrap.invite); err != nil {
+		if err := s.verify(next.signed, s.Bootstrap.invite); err != nil {
 			return keys.ID{}, broken(CodeBootstrap, noBootstrap)
 		}
 		return s.Bootstrap.invite.ID(), nil
@@ -289,14 +332,11 @@ func (s Standing) vouching(next *SignedKeyset, added map[keys.ID]bool) (keys.ID,
 	return keys.ID{}, broken(CodeBootstrap, noBootstrap)
 }
 
-func (s Standing) managing(next *SignedKeyset, added map[keys.ID]bool) (keys.ID, error) {
-	before := make(map[keys.ID]Entry, len(s.Previous.Keys)) // an id costs a hash: each once, not each for every signer
-	for _, e := range s.Previous.Keys {
-		before[e.Key.ID()] = e
-	}
-	for _, id := range next.Signers() {
-		e, found := before[id]
-		if !found || added[id] {
+func (s Standing) managing(next *SignedKeyset, added []Entry) (keys.ID, error) {
+	for _, line := range next.signed.signatures {
+		id := line.signer
+		e, found := find(s.Previous.Keys, id)
+		if !found || lists(added, id) {
 			continue
 		}
 		if slices.Contains(s.Revoked, id) {
@@ -305,7 +345,7 @@ func (s Standing) managing(next *SignedKeyset, added map[keys.ID]bool) (keys.ID,
 		if !e.Can.Has(Manage) || !e.Alive(s.Now) {
 			continue
 		}
-		if err := next.signed.verify(e.Key); err != nil {
+		if err := s.verify(next.signed, e.Key); err != nil {
 			return keys.ID{}, broken(CodeUnmanaged, "the managing key's signature is not good: %v; sign it anew", err)
 		}
 		return id, nil

@@ -33,12 +33,14 @@ func SignKeyset(ctx context.Context, k *Keyset, signers ...keys.Signer) (*Signed
 }
 
 // ParseSignedKeyset reads framing and grammar. It checks no signature.
-func ParseSignedKeyset(note []byte) (*SignedKeyset, error) {
+func ParseSignedKeyset(note []byte) (*SignedKeyset, error) { return newKnown().parseSigned(note) }
+
+func (known *known) parseSigned(note []byte) (*SignedKeyset, error) {
 	signed, err := parseNote(note)
 	if err != nil {
 		return nil, err
 	}
-	k, err := ParseKeyset(signed.text)
+	k, err := known.parseKeyset(signed.text)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/cargo-regkey/regkey/cargo"
+	"github.com/cargo-regkey/regkey/internal/terminal"
 	"github.com/cargo-regkey/regkey/keys"
 	"github.com/cargo-regkey/regkey/token"
 )
@@ -173,7 +174,7 @@ func runRegkey(ctx context.Context, stdin []byte, stderr io.Writer, args ...stri
 // runProgram runs a program and returns what it prints, without the last line
 // end. It goes when ctx ends, and when nobody waits for the answer any more.
 func runProgram(ctx context.Context, path string, stdin []byte, stderr io.Writer, args ...string) (string, error) {
-	ctx, stop := untilCargoGoes(ctx)
+	ctx, stop := terminal.UntilReaderGoes(ctx)
 	defer stop()
 	out := limitedBuffer{limit: maxTokenLine}
 	cmd := exec.CommandContext(ctx, path, args...)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cargo-regkey/regkey/cargo"
 	"github.com/cargo-regkey/regkey/internal/agent"
+	"github.com/cargo-regkey/regkey/internal/terminal"
 	"github.com/cargo-regkey/regkey/keys"
 	"github.com/cargo-regkey/regkey/token"
 )
@@ -172,9 +173,9 @@ func unlockFailure(err error, id *identity, typed bool, limit time.Duration) err
 		return told
 	}
 	switch {
-	case errors.Is(err, errNoTerminal):
+	case errors.Is(err, terminal.ErrNone):
 		return refuse(err, "%s needs a passphrase and there is no terminal to ask on: set %s to a file that holds it", id.key, envPassphraseFile)
-	case errors.Is(err, errCancelled):
+	case errors.Is(err, terminal.ErrCancelled):
 		return refuse(nil, "nothing was signed: the passphrase of %s was not given", id.key)
 	case errors.Is(err, context.DeadlineExceeded) && typed:
 		return refuse(nil, "nothing was signed: nobody typed the passphrase of %s within %v", id.key, limit)

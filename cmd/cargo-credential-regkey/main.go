@@ -14,6 +14,7 @@ import (
 
 	"github.com/cargo-regkey/regkey/cargo"
 	"github.com/cargo-regkey/regkey/internal/home"
+	"github.com/cargo-regkey/regkey/internal/terminal"
 	"github.com/cargo-regkey/regkey/keys"
 )
 
@@ -39,7 +40,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 			home:      home.Dir,
 			now:       time.Now,
 			stderr:    stderr,
-			terminal:  askOnTerminal,
+			terminal:  terminal.Ask,
 			challenge: challengeFromSibling,
 			regkey:    runRegkey,
 		}

@@ -21,7 +21,7 @@ type provider struct {
 	home   func() (string, error)
 	now    func() time.Time
 	stderr io.Writer
-	// terminal asks a person for a secret, and fails with errNoTerminal where none can be asked.
+	// terminal asks a person for a secret, and fails with terminal.ErrNone where none can be asked.
 	terminal func(ctx context.Context, prompt string) (keys.Secret, error)
 	// challenge fetches a challenge from the registry with that index URL.
 	challenge func(ctx context.Context, index string) (string, error)

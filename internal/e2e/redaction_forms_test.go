@@ -48,10 +48,15 @@ func newSecret(t *testing.T, name string, values ...[]byte) secret {
 	return s
 }
 
-// keySecret is a private key: its PASERK text, and its seed (with what Ed25519 makes of it) or scalar.
+// keySecret is a private key: see [paserkSecret].
 func keySecret(t *testing.T, name string, key *keys.SoftwareKey) secret {
 	t.Helper()
-	paserk := string(key.Secret().Reveal())
+	return paserkSecret(t, name, string(key.Secret().Reveal()))
+}
+
+// paserkSecret is a private key: its PASERK text, and its scalar, or its seed and what Ed25519 makes of it.
+func paserkSecret(t *testing.T, name, paserk string) secret {
+	t.Helper()
 	parts := strings.Split(paserk, ".")
 	raw := decode64(t, parts[2])
 	if parts[0] != "k4" {

@@ -139,7 +139,8 @@ func TestSamplerFinds(t *testing.T) {
 			}
 			found := func() bool {
 				for {
-					if len((hoard{"processes": s.all()}).search([]secret{planted})) > 0 {
+					// In the middle of its start a process can show the one and not yet the other.
+					if len((hoard{"processes": s.all()}).search([]secret{planted})) > 0 && s.saw("cat") {
 						return true
 					}
 					select {
@@ -152,7 +153,7 @@ func TestSamplerFinds(t *testing.T) {
 			_ = input.Close()
 			_ = c.Wait() // there is no file of that name
 			s.end()
-			if !found || !s.saw("cat") {
+			if !found {
 				t.Errorf("%s in the %s was not found", f.name, where)
 			}
 		}

@@ -168,7 +168,7 @@ func (a *app) serveAgent(ctx context.Context, log *slog.Logger) error {
 		Home: home, Settings: settings, Log: log,
 		Confirm: a.agentConfirm(),
 		Suspend: keeper.Sleeps(ctx),
-		Idle:    debug.FreeOSMemory,
+		Idle:    keeper.GiveBack,
 	}
 	if a.cantReach() == nil {
 		o.Tokens = newAgentTokens()

@@ -77,7 +77,8 @@ func TestScripts(t *testing.T) {
 			e.Setenv("DATA", filepath.Join(e.WorkDir, "data"))
 			e.Setenv("PROVIDER", filepath.Join(programs, "cargo-credential-regkey"))
 			e.Setenv("TERM", "dumb")
-			e.Setenv("REGKEY_AGENT", "off")
+			e.Setenv("REGKEY_AGENT", "off") // unless a script wants one
+			e.Defer(func() { stopAgents(t, e.WorkDir) })
 			return nil
 		},
 		Condition: func(condition string) (bool, error) {

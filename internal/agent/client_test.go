@@ -1,5 +1,7 @@
 // The client against a real agent, and against none, a hanging one and a lying one.
 
+//go:build unix
+
 package agent_test
 
 import (

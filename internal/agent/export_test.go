@@ -13,9 +13,6 @@ var StartFrom = startFrom
 // Passed are the variables that an agent gets.
 var Passed = passed
 
-// MaxSocket is the longest path of a socket.
-const MaxSocket = maxSocket
-
 // Impatient shortens how long an agent may say nothing.
 func Impatient(t *testing.T, patience time.Duration) {
 	before := silence

@@ -1,5 +1,7 @@
 // Clients that stall, flood and send garbage: the agent serves the others meanwhile, and stays small.
 
+//go:build unix
+
 package agent_test
 
 import (

@@ -1,5 +1,7 @@
 // The test program is also what the tests start: the agent itself, and programs that use one.
 
+//go:build unix
+
 package agent_test
 
 import (

@@ -1,5 +1,7 @@
 // The agent as a process: how it starts, what it is started with, and how it comes back after any end.
 
+//go:build unix
+
 package agent_test
 
 import (

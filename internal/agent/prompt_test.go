@@ -1,5 +1,7 @@
 // One prompt at a time, among processes.
 
+//go:build unix
+
 package agent_test
 
 import (

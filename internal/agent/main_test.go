@@ -150,7 +150,7 @@ func holdPrompt(home string) int {
 }
 
 // programs is a folder with this program as regkey, and once more as one that starts an agent.
-func programs(t *testing.T) string {
+func programs(t testing.TB) string {
 	t.Helper()
 	bin := t.TempDir()
 	if err := os.Chmod(bin, 0o755); err != nil {
@@ -180,7 +180,7 @@ var publish = agent.TokenRequest{
 }
 
 // enrolled is a home folder with the key laptop, which is enrolled, and a short path.
-func enrolled(t *testing.T) (home string, laptop *keys.SoftwareKey) {
+func enrolled(t testing.TB) (home string, laptop *keys.SoftwareKey) {
 	t.Helper()
 	home, err := os.MkdirTemp("", "regkey-agent")
 	if err != nil {
@@ -210,7 +210,7 @@ func enrolled(t *testing.T) (home string, laptop *keys.SoftwareKey) {
 }
 
 // start starts the agent of home, which is gone when the test ends.
-func start(t *testing.T, home, bin string) agent.Status {
+func start(t testing.TB, home, bin string) agent.Status {
 	t.Helper()
 	if err := agent.StartFrom(t.Context(), home, bin); err != nil {
 		t.Fatal(err)
@@ -220,7 +220,7 @@ func start(t *testing.T, home, bin string) agent.Status {
 }
 
 // stop ends whatever agent home has.
-func stop(t *testing.T, home string) {
+func stop(t testing.TB, home string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -233,7 +233,7 @@ func stop(t *testing.T, home string) {
 	}
 }
 
-func dial(t *testing.T, home string) *agent.Client {
+func dial(t testing.TB, home string) *agent.Client {
 	t.Helper()
 	client, err := agent.Dial(t.Context(), home)
 	if err != nil {
@@ -242,7 +242,7 @@ func dial(t *testing.T, home string) *agent.Client {
 	return client
 }
 
-func status(t *testing.T, home string) agent.Status {
+func status(t testing.TB, home string) agent.Status {
 	t.Helper()
 	s, err := dial(t, home).Status(t.Context())
 	if err != nil {
@@ -251,7 +251,7 @@ func status(t *testing.T, home string) agent.Status {
 	return s
 }
 
-func add(t *testing.T, home string, key *keys.SoftwareKey) {
+func add(t testing.TB, home string, key *keys.SoftwareKey) {
 	t.Helper()
 	if err := dial(t, home).Add(t.Context(), "laptop", key.Secret()); err != nil {
 		t.Fatal(err)
@@ -259,7 +259,7 @@ func add(t *testing.T, home string, key *keys.SoftwareKey) {
 }
 
 // awaitEnd waits until a process is gone.
-func awaitEnd(t *testing.T, pid int) {
+func awaitEnd(t testing.TB, pid int) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
 		if err := syscall.Kill(pid, 0); err != nil {

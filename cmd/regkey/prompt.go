@@ -17,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/cargo-regkey/regkey/cargo"
+	"github.com/cargo-regkey/regkey/internal/terminal"
 	"github.com/cargo-regkey/regkey/keys"
 )
 
@@ -87,6 +88,9 @@ func (a *app) confirm(ctx context.Context, question string) error {
 	if !a.terminal {
 		return &missingError{"a yes", "--yes"}
 	}
+	if a.linewise {
+		return a.confirmOnTerminal(ctx, cargo.Printable(question))
+	}
 	yes := false
 	field := huh.NewConfirm().Title(cargo.Printable(question)).Affirmative("Yes").Negative("No").Value(&yes)
 	if err := a.ask(ctx, field); err != nil {
@@ -140,6 +144,9 @@ func (a *app) secret(ctx context.Context, question, flag string) (keys.Secret, e
 		return keys.Secret{}, &missingError{question, flag}
 	}
 	question = cargo.Printable(question)
+	if a.linewise {
+		return a.secretOnTerminal(ctx, question, flag)
+	}
 	if a.plain() {
 		return a.secretPlain(ctx, question)
 	}
@@ -155,6 +162,43 @@ func (a *app) secret(ctx context.Context, question, flag string) (keys.Secret, e
 		return keys.Secret{}, err
 	}
 	return keys.NewSecret([]byte(value)), nil
+}
+
+// secretOnTerminal asks on the controlling terminal, whatever the standard streams are.
+func (a *app) secretOnTerminal(ctx context.Context, question, flag string) (keys.Secret, error) {
+	for {
+		secret, err := terminal.Ask(ctx, question+" ")
+		if err != nil {
+			return keys.Secret{}, terminalFailure(err, question, flag)
+		}
+		if !secret.IsZero() {
+			return secret, nil
+		}
+		a.say("%v", errEmpty)
+	}
+}
+
+// confirmOnTerminal is confirm on the controlling terminal.
+func (a *app) confirmOnTerminal(ctx context.Context, question string) error {
+	yes, err := terminal.Confirm(ctx, question)
+	if err != nil {
+		return terminalFailure(err, "a yes", "--yes")
+	}
+	if !yes {
+		return errCancelled
+	}
+	return nil
+}
+
+// terminalFailure is err in the words of this program.
+func terminalFailure(err error, wanted, flag string) error {
+	switch {
+	case errors.Is(err, terminal.ErrCancelled):
+		return errCancelled
+	case errors.Is(err, terminal.ErrNone):
+		return &missingError{wanted, flag}
+	}
+	return err
 }
 
 var errEmpty = errors.New("it can't be empty")

@@ -19,6 +19,7 @@ import (
 	"github.com/cargo-regkey/regkey/cargo"
 	"github.com/cargo-regkey/regkey/enroll"
 	"github.com/cargo-regkey/regkey/hardware"
+	"github.com/cargo-regkey/regkey/internal/terminal"
 	"github.com/cargo-regkey/regkey/keys"
 	"github.com/cargo-regkey/regkey/token"
 )
@@ -135,10 +136,12 @@ func (a *app) checkPresence(ctx context.Context, home string, e *enroll.Enrolmen
 }
 
 // takeTerminal has everything asked and shown on the controlling terminal, until the function that
-// it returns is called: standard input and output are the provider's pipes.
+// it returns is called: standard input and output are the provider's pipes. Secrets and a yes are
+// asked for through package terminal then, which gives the terminal back also when cargo or the
+// provider was killed.
 func (a *app) takeTerminal() func() {
 	a.linewise, a.terminal = true, false
-	in, out, err := openTerminal()
+	in, out, err := terminal.Open()
 	if err != nil {
 		return func() {}
 	}

@@ -9,7 +9,6 @@ import "golang.org/x/sys/unix"
 const (
 	readTermios  = unix.TIOCGETA
 	writeTermios = unix.TIOCSETA
-	utf8Input    = 0 // only some of them have it
 )
 
 // discardInput uses FREAD, which is 1 in all their sys/fcntl.h.

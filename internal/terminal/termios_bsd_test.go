@@ -10,5 +10,4 @@ const (
 	readTermios  = unix.TIOCGETA
 	writeTermios = unix.TIOCSETA
 	inputWaiting = 0x4004667f // FIONREAD, in all their sys/filio.h
-	utf8Input    = 0
 )

@@ -7,7 +7,6 @@ import "golang.org/x/sys/unix"
 const (
 	readTermios  = unix.TCGETS
 	writeTermios = unix.TCSETS
-	utf8Input    = unix.IUTF8 // so that a backspace takes a whole letter
 )
 
 func discardInput(fd int) error { return unix.IoctlSetInt(fd, unix.TCFLSH, unix.TCIFLUSH) }

@@ -8,5 +8,4 @@ const (
 	readTermios  = unix.TCGETS
 	writeTermios = unix.TCSETS
 	inputWaiting = unix.TIOCINQ
-	utf8Input    = unix.IUTF8
 )

@@ -36,7 +36,7 @@ func takeOver(tty *os.File, echo bool) (*mode, error) {
 		return nil, err
 	}
 	m.before, m.during = before, before
-	m.during.Iflag |= unix.ICRNL | utf8Input
+	m.during.Iflag |= unix.ICRNL
 	m.during.Iflag &^= unix.IGNCR | unix.INLCR
 	m.during.Lflag |= unix.ICANON | unix.ISIG
 	m.during.Lflag &^= unix.ECHONL

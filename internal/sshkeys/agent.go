@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"math/big"
 	"net"
-	"os"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -56,38 +55,36 @@ func Dial(ctx context.Context, socket string) (*Agent, error) {
 		return nil, fmt.Errorf("%w: SSH_AUTH_SOCK is not set", ErrNoAgent)
 	}
 	a := &Agent{socket}
-	conn, err := a.connect(ctx, listLimit)
+	conn, err := a.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return a, conn.Close()
 }
 
-// connect ends with ctx, or after limit.
-func (a *Agent) connect(ctx context.Context, limit time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
+func (a *Agent) connect(ctx context.Context) (net.Conn, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", a.socket)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoAgent, err)
 	}
-	deadline, _ := ctx.Deadline()
-	return conn, conn.SetDeadline(deadline)
+	return conn, nil
 }
 
-// ask has do speak with the agent. The end of ctx ends it.
+// ask has do speak with the agent. The end of ctx ends it, and so does the limit.
 func (a *Agent) ask(ctx context.Context, limit time.Duration, do func(agent.ExtendedAgent) error) error {
-	conn, err := a.connect(ctx, limit)
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	conn, err := a.connect(limited)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	defer context.AfterFunc(limited, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
 	err = do(agent.NewClient(conn))
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return ctx.Err()
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case err != nil && limited.Err() != nil:
 		return fmt.Errorf("it did not answer within %v", limit)
 	}
 	return err
@@ -136,11 +133,21 @@ func publicKey(blob []byte) (keys.PublicKey, string, error) {
 		if parsed.Type() != ssh.KeyAlgoECDSA384 {
 			return public, "", errors.New("on another curve")
 		}
-		public, err = keys.NewPublicKey(keys.P384, elliptic.MarshalCompressed(elliptic.P384(), key.X, key.Y))
+		public, err = p384Public(key)
 	default:
 		err = errors.New("of another kind")
 	}
 	return public, ssh.FingerprintSHA256(parsed), err
+}
+
+// p384Public compresses a point (SEC 1, section 2.3.3).
+func p384Public(key *ecdsa.PublicKey) (keys.PublicKey, error) {
+	point, err := key.Bytes() // 4, x, y
+	if err != nil {
+		return keys.PublicKey{}, err
+	}
+	size := (len(point) - 1) / 2
+	return keys.NewPublicKey(keys.P384, append([]byte{2 + point[len(point)-1]&1}, point[1:1+size]...))
 }
 
 // Signer signs with the key that the agent holds under that public key. Its Sign fails with
@@ -200,7 +207,15 @@ func sshKey(public keys.PublicKey) (ssh.PublicKey, error) {
 	if x == nil {
 		return nil, errors.New("not a point of P-384")
 	}
-	return ssh.NewPublicKey(&ecdsa.PublicKey{Curve: elliptic.P384(), X: x, Y: y})
+	point := make([]byte, 1+2*48)
+	point[0] = 4
+	x.FillBytes(point[1:49])
+	y.FillBytes(point[49:])
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P384(), point)
+	if err != nil {
+		return nil, err
+	}
+	return ssh.NewPublicKey(key)
 }
 
 // signatureOf is what an agent made, in our form: 64 bytes, or r‖s with s at most n/2. For P-384 OpenSSH

@@ -14,7 +14,7 @@ import (
 // stands. Where the system does not tell who listens, a session that came through SSH is taken for
 // one with a forwarded agent.
 func (a *Agent) Forwarded(ctx context.Context) (forwarded bool, why string) {
-	conn, err := a.connect(ctx, listLimit)
+	conn, err := a.connect(ctx)
 	if err != nil {
 		return false, ""
 	}

@@ -34,10 +34,15 @@ var passed = []string{
 	"SystemRoot", "SystemDrive", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "TEMP", "TMP",
 }
 
+// scrub has Go's collector overwrite what it frees (package runtime, clobberfree), so that parsed keys do
+// not stay in memory until their place is used again. The runtime reads it before any of a program's
+// own code runs. A token costs no more for it.
+const scrub = "GODEBUG=clobberfree=1"
+
 // Start starts the agent of home where none runs, and returns when it listens. The agent is "regkey
 // agent serve", of the regkey that lies beside this program; it lives in a session of its own,
-// with its streams on the null device, the root folder as its own, and only those variables of the
-// environment that it has a use for. Of several Starts at once, in any number of processes, one
+// with its streams on the null device, the root folder as its own, only those variables of the
+// environment that it has a use for, and a collector that overwrites what it frees. Of several Starts at once, in any number of processes, one
 // agent comes. With REGKEY_AGENT=off it fails with [ErrOff].
 func Start(ctx context.Context, home string) error {
 	if Off() {
@@ -76,7 +81,7 @@ func startFrom(ctx context.Context, home, bin string) error {
 func command(program, home string) *exec.Cmd {
 	cmd := exec.Command(program, "agent", "serve")
 	cmd.Dir = filepath.VolumeName(home) + string(filepath.Separator)
-	cmd.Env = []string{"REGKEY_HOME=" + home}
+	cmd.Env = []string{"REGKEY_HOME=" + home, scrub}
 	for _, name := range passed {
 		if value, ok := os.LookupEnv(name); ok {
 			cmd.Env = append(cmd.Env, name+"="+value)

@@ -10,9 +10,11 @@
 // What it keeps lies in locked memory (package lockedmemory), and is dropped some time after its
 // last use, some hours after it was added, on "lock", when the machine is suspended, and a PIN when
 // its token is pulled. For each signature a key is parsed, and its parsed form, like a line that a
-// client has sent and a PIN on its way to the card, is on Go's heap: what can be wiped there is wiped,
-// and the rest is left to the collector, which may leave copies for a while. Once the agent has been
-// idle for a second its free memory goes back to the system, and these copies with it.
+// client has sent and a PIN on its way to the card, is on Go's heap for a while, where nothing can be
+// wiped for certain. What this package made there it overwrites. The rest goes with the collection
+// that [Options.Idle] makes a second after the last request: an agent that [agent.Start] has started
+// runs with a collector that overwrites what it frees. Copies on stacks, and in registers that
+// were saved, nobody can find.
 package keeper
 
 import (
@@ -39,7 +41,8 @@ type Options struct {
 	Confirm func(ctx context.Context, description string) error
 	// Log is told what was asked by whom and what came of it, nothing secret. nil: nobody.
 	Log *slog.Logger
-	// Idle is called when nothing was asked for a second. It is for giving memory back; nil: nothing.
+	// Idle is called when nothing was asked for a second, and when everything was locked. It is for
+	// collecting garbage and giving memory back, as [GiveBack] does; nil: nothing.
 	Idle func()
 
 	Now     func() time.Time                           // for what tokens state; nil: [time.Now]
@@ -176,9 +179,10 @@ func (k *keeper) lookAtClocks() {
 	}
 }
 
-// lock drops everything.
+// lock drops everything, and what is left of it on the heap.
 func (k *keeper) lock(why string) {
 	k.vault.lock()
+	k.Idle()
 	k.Log.Info("locked", "because", why)
 }
 

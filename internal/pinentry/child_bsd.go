@@ -1,0 +1,13 @@
+// How the program is started on the other systems of Unix's kind.
+
+//go:build unix && !linux
+
+package pinentry
+
+import "syscall"
+
+const noControl = syscall.O_NOCTTY
+
+// attributes give a program with windows a process group of its own, so that what it starts ends with it;
+// one on our terminal has to be in the foreground there.
+func attributes(windows bool) *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: windows} }

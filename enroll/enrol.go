@@ -69,6 +69,9 @@ type Enrolled struct {
 // PlanEnrolment settles what an earlier run left behind, and finds out what enrolling the key means
 // now.
 func (l *Lifecycle) PlanEnrolment(ctx context.Context, o EnrolOptions) (*EnrolPlan, error) {
+	if err := checkManaging(o.Key, o.Can); err != nil {
+		return nil, fmt.Errorf("enrolling at %s: %w", l.Index, err)
+	}
 	if o.Account == "" {
 		o.Account = l.Account
 	}
@@ -143,6 +146,11 @@ func (p *EnrolPlan) done() (bool, error) {
 
 // Run carries the plan out. The code is used by EnrolFirst only; it signs, and is never sent.
 func (p *EnrolPlan) Run(ctx context.Context, code keys.Secret) (*Enrolled, error) {
+	if p.Step != EnrolDone {
+		if err := checkManaging(p.Key, p.can()); err != nil {
+			return nil, fmt.Errorf("enrolling at %s: %w", p.l.Index, err)
+		}
+	}
 	switch p.Step {
 	case EnrolFirst:
 		return p.first(ctx, code)

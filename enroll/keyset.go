@@ -172,9 +172,12 @@ func ParseKeyset(text []byte) (*Keyset, error) { return newKnown().parseKeyset(t
 type known struct {
 	entries map[string]Entry
 	keys    map[string]keys.PublicKey
+	whose   [2]string // the index URL and the account that were good
 }
 
-func newKnown() *known { return &known{map[string]Entry{}, map[string]keys.PublicKey{}} }
+func newKnown() *known {
+	return &known{entries: map[string]Entry{}, keys: map[string]keys.PublicKey{}}
+}
 
 // parseKeyset reads a keyset, whose lines must be what they are encoded as again.
 func (known *known) parseKeyset(text []byte) (*Keyset, error) {
@@ -191,7 +194,7 @@ func (known *known) parse(text []byte) (*Keyset, error) {
 		return nil, err
 	}
 	k := &Keyset{}
-	if err := parseHeader(lines, k); err != nil {
+	if err := known.parseHeader(lines, k); err != nil {
 		return nil, err
 	}
 	if !bytes.HasPrefix(text, k.header()) {
@@ -219,15 +222,21 @@ func (known *known) parse(text []byte) (*Keyset, error) {
 }
 
 // parseHeader reads all before the first key. What it takes, header may still write otherwise.
-func parseHeader(lines *lines, k *Keyset) (err error) {
-	if k.Registry, err = lines.index(); err != nil {
+func (known *known) parseHeader(lines *lines, k *Keyset) (err error) {
+	if k.Registry, err = lines.field("registry"); err != nil {
 		return err
 	}
 	if k.Account, err = lines.field("account"); err != nil {
 		return err
 	}
-	if err := CheckAccount(k.Account); err != nil {
-		return err
+	if whose := [2]string{k.Registry, k.Account}; known.whose != whose {
+		if err := CheckIndex(k.Registry); err != nil {
+			return err
+		}
+		if err := CheckAccount(k.Account); err != nil {
+			return err
+		}
+		known.whose = whose
 	}
 	if err := parseVersion(lines, k); err != nil {
 		return err

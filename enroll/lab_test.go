@@ -1,5 +1,4 @@
-// A laboratory for the lifecycle: machines with real key stores, a strict registry in memory, and a
-// line between them that fails.
+// A laboratory for the lifecycle: machines with real key stores, and a strict registry in memory.
 
 package enroll
 
@@ -9,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,6 +28,17 @@ type book struct {
 	invite  keys.PublicKey
 	chain   []*SignedKeyset
 	revoked []*SignedRevocation
+	asked   map[string]Submission // proposals by code
+	former  []string              // after a move: the index URLs from before
+	index   string                // after a move: the new one
+}
+
+// indexes are what documents may name.
+func (b *book) indexes() []string {
+	if b.index == "" {
+		return []string{testIndex}
+	}
+	return append([]string{b.index}, b.former...)
 }
 
 // A no is a registry's refusal.
@@ -54,15 +66,65 @@ func (b *book) Submit(_ context.Context, account string, s Submission) error {
 		}
 		return no("keyset-conflict")
 	}
-	standing := Standing{Indexes: []string{testIndex}, Account: account, Previous: last, Now: b.now(), Bootstrap: ByInvite(b.invite)}
-	for _, r := range b.revoked {
-		standing.Revoked = append(standing.Revoked, r.Key)
-	}
+	standing := b.standing(account)
 	if err := standing.Accept(next); err != nil {
 		return no(codeOf(err))
 	}
 	b.chain = append(b.chain, next)
 	return nil
+}
+
+func (b *book) standing(account string) Standing {
+	standing := Standing{Indexes: b.indexes(), Account: account, Previous: b.latest(), Now: b.now(), Bootstrap: ByInvite(b.invite)}
+	for _, r := range b.revoked {
+		standing.Revoked = append(standing.Revoked, r.Key)
+	}
+	return standing
+}
+
+func (b *book) Propose(_ context.Context, account string, s Submission) (Proposed, error) {
+	k, err := ParseSignedKeyset(s.Note)
+	if err != nil {
+		return Proposed{}, no("keyset-malformed")
+	}
+	code := ProposalCode(k.Text)
+	if _, found := b.asked[code]; !found {
+		if err := b.standing(account).AcceptProposal(k); err != nil {
+			return Proposed{}, no(codeOf(err))
+		}
+	}
+	if b.asked == nil {
+		b.asked = map[string]Submission{}
+	}
+	b.asked[code] = s
+	return Proposed{Code: strings.ToUpper(code), Expires: b.now().Add(15 * time.Minute)}, nil
+}
+
+func (b *book) Proposal(_ context.Context, _, code string) (*Proposal, error) {
+	s, found := b.asked[code]
+	if !found {
+		return nil, no("proposal-unknown")
+	}
+	p := &Proposal{Submission: s, Expires: b.now().Add(time.Minute)}
+	k, err := ParseSignedKeyset(s.Note)
+	if err != nil {
+		return nil, err
+	}
+	if k.Version <= len(b.chain) {
+		stands := b.chain[k.Version-1]
+		p.Outdated = stands.Hash() != k.Hash()
+		if !p.Outdated {
+			p.Accepted = stands.Note
+		}
+	}
+	return p, nil
+}
+
+func (b *book) KeysetByCode(ctx context.Context, account, code string) ([]byte, [][]byte, error) {
+	if len(b.chain) == 0 || ProposalCode(b.latest().Text) != code {
+		return nil, nil, no("keyset-unknown")
+	}
+	return b.Latest(ctx, account)
 }
 
 func (b *book) Latest(context.Context, string) ([]byte, [][]byte, error) {
@@ -93,7 +155,7 @@ func (b *book) Keysets(_ context.Context, _ string, from int) ([][]byte, bool, e
 
 func (b *book) Revoke(_ context.Context, note []byte) error {
 	r, err := ParseSignedRevocation(note)
-	if err != nil || r.Registry != testIndex {
+	if err != nil || !slices.Contains(b.indexes(), r.Registry) {
 		return no("revocation-malformed")
 	}
 	var signer Entry
@@ -116,73 +178,6 @@ func (b *book) Revoke(_ context.Context, note []byte) error {
 
 func (b *book) ended(id keys.ID) bool {
 	return slices.ContainsFunc(b.revoked, func(r *SignedRevocation) bool { return r.Key == id })
-}
-
-// What happens to the call at which a line fails.
-type failure string
-
-const (
-	lostBefore failure = "request lost"
-	lostAfter  failure = "answer lost"
-	refused    failure = "refused"
-)
-
-var errLine = errors.New("the line is dead")
-
-// A line leads to a registry and fails once, at one call; or never.
-type line struct {
-	Registry
-	calls, at int
-	failure   failure
-	kinds     []string     // of the calls
-	sent      [][]byte     // keysets, whether or not they arrived
-	attested  [][][][]byte // what went along with each
-}
-
-func (l *line) call(kind string, do func() error) error {
-	l.calls++
-	l.kinds = append(l.kinds, kind)
-	if l.calls != l.at {
-		return do()
-	}
-	switch l.failure {
-	case refused:
-		return no("not-now")
-	case lostAfter:
-		_ = do()
-	}
-	return errLine
-}
-
-func (l *line) Submit(ctx context.Context, account string, s Submission) error {
-	l.sent, l.attested = append(l.sent, s.Note), append(l.attested, s.Attestations)
-	return l.call("submit", func() error { return l.Registry.Submit(ctx, account, s) })
-}
-
-func (l *line) Revoke(ctx context.Context, note []byte) error {
-	return l.call("revoke", func() error { return l.Registry.Revoke(ctx, note) })
-}
-
-func (l *line) Latest(ctx context.Context, account string) (note []byte, revocations [][]byte, err error) {
-	err = l.call("latest", func() error {
-		note, revocations, err = l.Registry.Latest(ctx, account)
-		return err
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	return note, revocations, nil
-}
-
-func (l *line) Keysets(ctx context.Context, account string, from int) (notes [][]byte, more bool, err error) {
-	err = l.call("keysets", func() error {
-		notes, more, err = l.Registry.Keysets(ctx, account, from)
-		return err
-	})
-	if err != nil {
-		return nil, false, err
-	}
-	return notes, more, nil
 }
 
 // A machine is one user's computer.
@@ -251,7 +246,7 @@ func (m *machine) copy(apart bool) *machine {
 	}
 	b := m.book
 	if apart {
-		b = &book{invite: b.invite, chain: slices.Clone(b.chain), revoked: slices.Clone(b.revoked)}
+		b = &book{invite: b.invite, chain: slices.Clone(b.chain), revoked: slices.Clone(b.revoked), asked: maps.Clone(b.asked), index: b.index, former: b.former}
 	}
 	twin := machineAt(m.t, home, b)
 	twin.clock = m.clock

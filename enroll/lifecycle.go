@@ -25,6 +25,7 @@ type Registry interface {
 	Keysets(ctx context.Context, account string, from int) (notes [][]byte, more bool, err error)
 	// Revoke sends a signed revocation. It is no error if the key is revoked already.
 	Revoke(ctx context.Context, note []byte) error
+	Proposals
 }
 
 // Proposals are the part of a registry's key API by which a second machine asks to be let in.
@@ -35,6 +36,9 @@ type Proposals interface {
 	// Proposal is what waits, or was accepted, under the code (see [ProposalCode]). One that is not
 	// known, or no longer, is a [Refusal].
 	Proposal(ctx context.Context, account, code string) (*Proposal, error)
+	// KeysetByCode is Latest for a machine that no key is trusted on yet, if the code is that of the
+	// keyset which stands; else a [Refusal].
+	KeysetByCode(ctx context.Context, account, code string) (note []byte, revocations [][]byte, err error)
 }
 
 // Proposed is a registry's answer to a proposal.
@@ -73,14 +77,21 @@ var ErrNotTrusted = errors.New("not in the keyset")
 
 // A DistrustError says that a registry's answer contradicts what this machine has verified before,
 // or breaks the rules. Nothing was signed or changed.
-type DistrustError struct{ Detail string }
-
-// Error is the sentence.
-func (e *DistrustError) Error() string { return e.Detail }
-
-func distrust(format string, args ...any) error {
-	return &DistrustError{fmt.Sprintf(format, args...)}
+type DistrustError struct {
+	Detail   string // what the registry did
+	Expected string // what it would have shown, had it been honest
+	Came     string // what it showed
 }
+
+// Error is one sentence of all three.
+func (e *DistrustError) Error() string {
+	if e.Expected == "" {
+		return e.Detail
+	}
+	return e.Detail + ": expected was " + e.Expected + ", and " + e.Came + " came"
+}
+
+func distrust(detail, expected, came string) error { return &DistrustError{detail, expected, came} }
 
 // A Lifecycle begins, changes and ends the trust in this machine's keys at one registry. Its
 // caller holds the lock of the home folder. Every method may be run again after any failure: it
@@ -89,6 +100,7 @@ type Lifecycle struct {
 	Home     string
 	Index    string
 	Account  string   // empty: the one in use at the registry; else also one that is not enrolled yet
+	Former   []string // index URLs from before moves, as discovery lists them; believed on first contact and by [Lifecycle.Move]
 	Registry Registry // unused where the enrolment is manual
 	Keys     *keys.Store
 	// Unlock opens a key of the store for signing; it may ask a person.
@@ -98,6 +110,21 @@ type Lifecycle struct {
 
 // State is the folder of this registry's account.
 func (l *Lifecycle) State() *State { return OpenState(l.Home, l.Index, l.Account) }
+
+// indexes are the URLs that documents may name here: the registry's, then those from before moves
+// which this machine has verified; without an enrolment, those that the registry claims.
+func (l *Lifecycle) indexes() []string {
+	former := l.Former
+	if e, err := l.State().enrolment(); err == nil {
+		former = e.Former
+	}
+	return append([]string{l.Index}, former...)
+}
+
+// fromScratch is what version 1 is judged by when a chain is read that others began.
+func (l *Lifecycle) fromScratch(account string) Standing {
+	return Standing{Indexes: l.indexes(), Account: account, Bootstrap: ByWhoever()}
+}
 
 func (l *Lifecycle) now() time.Time { return l.Now().UTC().Truncate(time.Second) }
 
@@ -188,7 +215,7 @@ func (l *Lifecycle) next(base *SignedKeyset) (*Keyset, Standing, error) {
 	}
 	issued := l.issued(base)
 	next := &Keyset{
-		Registry: base.Registry, Account: base.Account, Version: base.Version + 1,
+		Registry: l.Index, Account: base.Account, Version: base.Version + 1,
 		Previous: base.Hash(), Issued: issued,
 		Revoked: append(append([]keys.ID(nil), base.Revoked...), revoked...),
 	}
@@ -202,7 +229,7 @@ func (l *Lifecycle) next(base *SignedKeyset) (*Keyset, Standing, error) {
 		}
 	}
 	standing := Standing{
-		Indexes: []string{l.Index}, Account: base.Account, Previous: base, Now: issued, Revoked: revoked,
+		Indexes: l.indexes(), Account: base.Account, Previous: base, Now: issued, Revoked: revoked,
 	}
 	return next, standing, nil
 }
@@ -223,14 +250,19 @@ func (l *Lifecycle) change(ctx context.Context, next *Keyset, after Enrolment, s
 	if err != nil {
 		return nil, err
 	}
-	// What the registry would refuse is found here, before anything is sent.
+	attestations, err := l.attestations(standing.added(signed))
+	if err != nil {
+		return nil, err
+	}
+	return l.send(ctx, signed, after, standing, attestations)
+}
+
+// send stores what is signed, and submits it. What the registry would refuse is found before.
+func (l *Lifecycle) send(ctx context.Context, signed *SignedKeyset, after Enrolment, standing Standing, attestations [][]string) (*SignedKeyset, error) {
 	if err := standing.Accept(signed); err != nil {
 		return nil, err
 	}
-	p := &pending{Note: string(signed.Note), Enrolment: after}
-	if p.Attestations, err = l.attestations(standing.added(signed)); err != nil {
-		return nil, err
-	}
+	p := &pending{Note: string(signed.Note), Attestations: attestations, Enrolment: after}
 	if err := l.State().setPending(p); err != nil {
 		return nil, err
 	}

@@ -35,7 +35,11 @@ func splitLines(text []byte, header string) (*lines, error) {
 
 // next reports whether the next line has that name.
 func (l *lines) next(name string) bool {
-	return len(l.rest) > 0 && strings.HasPrefix(l.rest[0], name+": ")
+	if len(l.rest) == 0 {
+		return false
+	}
+	after, found := strings.CutPrefix(l.rest[0], name)
+	return found && strings.HasPrefix(after, ": ")
 }
 
 // field is the value of the next line, which must have that name.

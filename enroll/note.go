@@ -67,13 +67,18 @@ func signText(ctx context.Context, text []byte, signers ...keys.Signer) ([]byte,
 func encodeNote(text []byte, signatures []signature) []byte {
 	b := make([]byte, 0, len(text)+1+maxSignatureLine*len(signatures))
 	b = append(append(b, text...), '\n')
-	var raw [4 + 96]byte // the longest signature is P-384's
 	for _, s := range signatures {
-		data := append(binary.BigEndian.AppendUint32(raw[:0], s.hash), s.raw...)
-		b = append(append(append(b, "— "...), s.signer.String()...), ' ')
-		b = append(base64.StdEncoding.AppendEncode(b, data), '\n')
+		b = append(s.appendLine(b), '\n')
 	}
 	return b
+}
+
+// appendLine appends what stands in the line.
+func (s signature) appendLine(b []byte) []byte {
+	var raw [4 + 96]byte // the longest signature is P-384's
+	data := append(binary.BigEndian.AppendUint32(raw[:0], s.hash), s.raw...)
+	b = append(append(append(b, "— "...), s.signer.String()...), ' ')
+	return base64.StdEncoding.AppendEncode(b, data)
 }
 
 // maxSignatureLine is what the line of a P-384 signature takes, in bytes, and a little more.
@@ -83,8 +88,8 @@ const maxSignatureLine = 210
 const maxSignatures = 100
 
 // parseNote reads the framing only. Whatever it accepts is a note in the sense of C2SP signed-note,
-// but not every such note is accepted: it must be what encodeNote writes, with no other signers than
-// keys, no repeated lines and no slack in base64.
+// but not every such note is accepted: it is what encodeNote writes, with no other signers than keys,
+// no repeated lines and no slack in base64.
 func parseNote(data []byte) (*signedText, error) {
 	if len(data) > maxNote {
 		return nil, fmt.Errorf("reading signed note: longer than %d bytes", maxNote)
@@ -99,7 +104,7 @@ func parseNote(data []byte) (*signedText, error) {
 	for rest := data[end+2:]; len(rest) > 0; {
 		line, after, _ := bytes.Cut(rest, []byte("\n"))
 		rest = after
-		s, err := parseSignature(string(line))
+		s, err := parseSignature(line)
 		if err != nil {
 			return nil, fmt.Errorf("reading signed note: %w", err)
 		}
@@ -110,14 +115,12 @@ func parseNote(data []byte) (*signedText, error) {
 			return nil, fmt.Errorf("reading signed note: more than %d signatures", maxSignatures)
 		}
 	}
-	if !bytes.Equal(encodeNote(n.text, n.signatures), data) {
-		return nil, errors.New("reading signed note: not in its one encoding")
-	}
 	return n, nil
 }
 
-func parseSignature(line string) (signature, error) {
-	named, found := strings.CutPrefix(line, "— ")
+// parseSignature reads a line, which must be what it is encoded as again.
+func parseSignature(line []byte) (signature, error) {
+	named, found := strings.CutPrefix(string(line), "— ")
 	name, encoded, _ := strings.Cut(named, " ")
 	if !found {
 		return signature{}, errors.New("a signature line does not begin with a dash")
@@ -133,7 +136,12 @@ func parseSignature(line string) (signature, error) {
 	if len(data) != 4+signer.Algorithm().SignatureSize() {
 		return signature{}, fmt.Errorf("a signature of %d bytes for %v", len(data)-4, signer)
 	}
-	return signature{signer, binary.BigEndian.Uint32(data), data[4:]}, nil
+	s := signature{signer, binary.BigEndian.Uint32(data), data[4:]}
+	var again [maxSignatureLine]byte
+	if !bytes.Equal(s.appendLine(again[:0]), line) {
+		return signature{}, errors.New("a signature line is not in its one encoding")
+	}
+	return s, nil
 }
 
 // signers are the ids that the note claims, sorted.

@@ -105,6 +105,9 @@ func (p *RotatePlan) done(oldListed bool) (bool, error) {
 		return false, err
 	}
 	_, newListed := p.base.Entry(record.Public.ID())
+	if err := checkManaging(record, p.Entry.Can); err != nil && !newListed {
+		return false, fmt.Errorf("rotating %s at %s: %w", p.Old, p.l.Index, err)
+	}
 	if p.Old == p.New {
 		if !newListed {
 			return false, fmt.Errorf("rotating %s at %s: the new key needs another name", p.Old, p.l.Index)
@@ -138,6 +141,9 @@ func (p *RotatePlan) Run(ctx context.Context) (*Rotated, error) {
 	}
 	if p.Done {
 		return p.finish(newKey)
+	}
+	if err := checkManaging(newKey, p.Entry.Can); err != nil {
+		return nil, fmt.Errorf("rotating %s at %s: %w", p.Old, p.l.Index, err)
 	}
 	manager, err := p.l.Unlock(ctx, p.With)
 	if err != nil {

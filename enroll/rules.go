@@ -117,8 +117,10 @@ func (s Standing) verify(n *signedText, key keys.PublicKey) error {
 // error of Vet. Cheap checks come before signatures, and a managing signature before Vet and the
 // signatures of new keys, so that a stranger costs a registry at most one signature check.
 func (s Standing) Accept(next *SignedKeyset) error {
-	for _, check := range []func(*SignedKeyset) error{s.checkPlace, s.checkTime, s.checkKeys, s.checkRevoked, s.checkSignatures} {
-		if err := check(next); err != nil {
+	for _, check := range []func(Standing, *SignedKeyset) error{
+		Standing.checkPlace, Standing.checkTime, Standing.checkKeys, Standing.checkRevoked, Standing.checkSignatures,
+	} {
+		if err := check(s, next); err != nil {
 			return err
 		}
 	}

@@ -22,17 +22,22 @@ import (
 // begin anew; nothing is deleted. It is for the user who knows that the registry's operator has
 // reset the account.
 func (s *State) SetAside(now time.Time) error {
+	_, err := s.setAside(now)
+	return err
+}
+
+func (s *State) setAside(now time.Time) (target string, err error) {
 	if s.fault != nil {
-		return s.fault
+		return "", s.fault
 	}
 	if err := atomicfile.MkdirAll(filepath.Join(s.home(), "former"), 0o700); err != nil {
-		return err
+		return "", err
 	}
-	target := filepath.Join(s.home(), "former", filepath.Base(s.dir)+"-"+now.UTC().Format("20060102T150405.000Z"))
+	target = filepath.Join(s.home(), "former", filepath.Base(s.dir)+"-"+now.UTC().Format("20060102T150405.000Z"))
 	if err := os.Rename(s.dir, target); err != nil {
-		return fmt.Errorf("setting the old keyset aside: %w", err)
+		return "", fmt.Errorf("setting the old keyset aside: %w", err)
 	}
-	return nil
+	return target, nil
 }
 
 // maxStateFile bounds, in bytes, what is read of one file.

@@ -5,6 +5,8 @@ package enroll
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/cargo-regkey/regkey/keys"
 )
@@ -17,93 +19,140 @@ func (l *Lifecycle) Sync(ctx context.Context) (*SignedKeyset, error) {
 	if err != nil {
 		return nil, err
 	}
-	note, notes, err := l.Registry.Latest(ctx, e.Account)
+	latest, notes, err := l.latest(ctx, e.Account)
 	if err != nil {
-		return nil, fmt.Errorf("fetching the keyset of %s: %w", e.Account, err)
-	}
-	latest, err := ParseSignedKeyset(note)
-	if err != nil {
-		return nil, distrust("the registry sent no keyset for %s: %v", e.Account, err)
+		return nil, err
 	}
 	known, err := l.State().revoked()
 	if err != nil {
 		return nil, err
 	}
-	chain, err := l.chain(ctx, pinned, latest, known)
+	chain, err := l.follow(ctx, pinned, latest, known)
 	if err != nil {
 		return nil, err
 	}
-	received, err := checkRevocations(l.Index, notes, known, append([]*SignedKeyset{pinned}, chain...))
+	received, err := checkRevocations(l.indexes(), notes, known, append([]*SignedKeyset{pinned}, chain...))
 	if err != nil {
 		return nil, err
 	}
-	// The pin goes first: were a revocation there without it, a version that the key had signed before
-	// would be refused on the next run.
-	for _, k := range chain {
-		if err := l.State().keep(k); err != nil {
-			return nil, err
-		}
-		pinned = k
+	if len(chain) == 0 {
+		chain = []*SignedKeyset{pinned}
 	}
-	if len(chain) > 0 {
-		if err := l.State().pin(pinned); err != nil {
-			return nil, err
-		}
-	}
-	for _, r := range received {
-		if err := l.State().addRevocation(r); err != nil {
-			return nil, err
-		}
-	}
-	return pinned, nil
+	return chain[len(chain)-1], l.record(chain, received, pinned)
 }
 
-// chain fetches and verifies the versions after pinned, up to latest.
-func (l *Lifecycle) chain(ctx context.Context, pinned, latest *SignedKeyset, revoked []keys.ID) ([]*SignedKeyset, error) {
+// record writes down what was verified. The pin goes before the revocations: were one there without
+// it, a version that the key had signed before would be refused on the next run.
+func (l *Lifecycle) record(chain []*SignedKeyset, revocations []*SignedRevocation, pinned *SignedKeyset) error {
+	for _, k := range chain {
+		if k == pinned {
+			continue
+		}
+		if err := l.State().keep(k); err != nil {
+			return err
+		}
+	}
+	if last := chain[len(chain)-1]; last != pinned {
+		if err := l.State().pin(last); err != nil {
+			return err
+		}
+	}
+	for _, r := range revocations {
+		if err := l.State().addRevocation(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// latest fetches the keyset that stands, and the revocations. Nothing of them is verified but whose
+// keyset it says to be.
+func (l *Lifecycle) latest(ctx context.Context, account string) (*SignedKeyset, [][]byte, error) {
+	note, revocations, err := l.Registry.Latest(ctx, account)
+	if err != nil {
+		return nil, nil, fmt.Errorf("fetching the keyset of %s: %w", account, err)
+	}
+	k, err := l.readLatest(account, note)
+	return k, revocations, err
+}
+
+func (l *Lifecycle) readLatest(account string, note []byte) (*SignedKeyset, error) {
+	latest, err := ParseSignedKeyset(note)
+	if err != nil {
+		return nil, distrust("the registry sent no keyset", "the signed keyset of "+account, "something else ("+err.Error()+")")
+	}
+	if indexes := l.indexes(); latest.Account != account || !slices.Contains(indexes, latest.Registry) {
+		return nil, distrust("the registry sent another keyset than was asked for",
+			fmt.Sprintf("that of the account %s at %s", account, strings.Join(indexes, " or ")),
+			fmt.Sprintf("that of %s at %s", latest.Account, latest.Registry))
+	}
+	return latest, nil
+}
+
+// shown names a version in a sentence.
+func shown(k *SignedKeyset) string { return fmt.Sprintf("version %d (%v)", k.Version, k.Hash()) }
+
+// follow fetches and verifies the versions after pinned, up to latest.
+func (l *Lifecycle) follow(ctx context.Context, pinned, latest *SignedKeyset, revoked []keys.ID) ([]*SignedKeyset, error) {
 	if latest.Version < pinned.Version {
-		return nil, distrust("the registry shows version %d of the keyset, but this machine has verified version %d: it was rolled back", latest.Version, pinned.Version)
+		return nil, distrust("the registry shows an older keyset than this machine has verified, so it was rolled back",
+			shown(pinned)+" or a later one", shown(latest))
 	}
 	if latest.Version == pinned.Version {
 		if latest.Hash() != pinned.Hash() {
-			return nil, distrust("the registry shows another version %d of the keyset than this machine has verified: %v instead of %v", latest.Version, latest.Hash(), pinned.Hash())
+			return nil, distrust("the registry shows another keyset than this machine has verified", shown(pinned), shown(latest))
 		}
 		return nil, nil
 	}
+	v := newVerifier(Standing{Indexes: l.indexes(), Account: pinned.Account, Previous: pinned, Revoked: revoked})
+	return l.fetch(ctx, v, latest)
+}
+
+// maxFetched is how many versions are read of a registry in one go. An account that changed its keys
+// ten times a day for thirty years would have as many.
+const maxFetched = 100_000
+
+// fetch fetches, in batches, and verifies the versions up to last, which is what they must lead to.
+func (l *Lifecycle) fetch(ctx context.Context, v *verifier, last *SignedKeyset) ([]*SignedKeyset, error) {
 	var chain []*SignedKeyset
-	last := pinned
-	for last.Version < latest.Version {
-		notes, _, err := l.Registry.Keysets(ctx, pinned.Account, last.Version+1)
+	account := v.standing.Account
+	if n := last.Version - v.version(); n > maxFetched {
+		return nil, distrust("the registry shows more versions than are believed", fmt.Sprintf("%d new versions at most", maxFetched), shown(last))
+	}
+	for v.version() <= last.Version {
+		from := v.version()
+		notes, _, err := l.Registry.Keysets(ctx, account, from)
 		if err != nil {
-			return nil, fmt.Errorf("fetching keysets from version %d: %w", last.Version+1, err)
+			return nil, fmt.Errorf("fetching keysets from version %d: %w", from, err)
 		}
 		if len(notes) == 0 {
-			return nil, distrust("the registry shows version %d of the keyset and not version %d before it", latest.Version, last.Version+1)
+			return nil, distrust("the registry shows a keyset without those before it", fmt.Sprintf("version %d, on the way to %s", from, shown(last)), "nothing")
 		}
-		for _, note := range notes {
-			if last.Version == latest.Version {
-				break // another machine was quicker: its version is for the next time
-			}
-			next, err := ParseSignedKeyset(note)
-			if err != nil {
-				return nil, distrust("the registry sent no keyset as version %d: %v", last.Version+1, err)
-			}
-			standing := Standing{Indexes: []string{l.Index}, Account: pinned.Account, Previous: last, Now: next.Issued, Revoked: revoked, past: true}
-			if err := standing.Accept(next); err != nil {
-				return nil, distrust("the registry's version %d does not follow what this machine has verified: %v", next.Version, err)
-			}
-			chain, last = append(chain, next), next
+		// What came later than last is for the next time: another machine was quicker.
+		some, err := v.all(notes[:min(len(notes), last.Version-from+1)])
+		chain = append(chain, some...)
+		if err != nil {
+			return nil, distrust("the registry shows a keyset that does not follow what this machine has verified", l.expected(v), "one that was refused ("+err.Error()+")")
 		}
 	}
-	if last.Hash() != latest.Hash() {
-		return nil, distrust("the registry shows two different versions %d of the keyset", latest.Version)
+	if end := v.standing.Previous; end.Hash() != last.Hash() {
+		return nil, distrust("the registry shows two different keysets of one number", shown(last), shown(end))
 	}
 	return chain, nil
+}
+
+// expected is the next version that v would take.
+func (l *Lifecycle) expected(v *verifier) string {
+	if v.standing.Previous == nil {
+		return "version 1 of the account's keyset"
+	}
+	return fmt.Sprintf("version %d by the rules, over %s", v.version(), shown(v.standing.Previous))
 }
 
 // checkRevocations parses and verifies the revocations that a registry shows, against the keys of
 // the versions seen. Those that this machine knows already must be among them. One whose key and
 // signer are both in none of these versions is left aside: this machine can't judge it.
-func checkRevocations(index string, notes [][]byte, known []keys.ID, seen []*SignedKeyset) ([]*SignedRevocation, error) {
+func checkRevocations(indexes []string, notes [][]byte, known []keys.ID, seen []*SignedKeyset) ([]*SignedRevocation, error) {
 	public := map[keys.ID]Entry{}
 	for _, version := range seen {
 		for _, e := range version.Keys {
@@ -112,31 +161,32 @@ func checkRevocations(index string, notes [][]byte, known []keys.ID, seen []*Sig
 		}
 	}
 	var verified []*SignedRevocation
-	shown := map[keys.ID]bool{}
+	listed := map[keys.ID]bool{}
 	for _, note := range notes {
 		r, err := ParseSignedRevocation(note)
 		if err != nil {
-			return nil, distrust("the registry sent a revocation that is none: %v", err)
+			return nil, distrust("the registry sent no revocation", "a signed revocation", "something else ("+err.Error()+")")
 		}
-		if r.Registry != index {
-			return nil, distrust("the registry sent a revocation for another one, %s", r.Registry)
+		if !slices.Contains(indexes, r.Registry) {
+			return nil, distrust("the registry sent another one's revocation", "revocations for "+strings.Join(indexes, " or "), "one for "+r.Registry)
 		}
-		shown[r.Key] = true
+		listed[r.Key] = true
 		signer, found := public[r.Signer()]
 		if _, ours := public[r.Key]; !found && !ours {
 			continue
 		}
 		if !found || r.Signer() != r.Key && !signer.Can.Has(Manage) {
-			return nil, distrust("the registry shows a revocation of %v signed by %v, which may not end it", r.Key, r.Signer())
+			return nil, distrust("the registry shows a revocation by a key that may not make it",
+				fmt.Sprintf("that of %v by this key itself or by one that manages", r.Key), fmt.Sprintf("one by %v", r.Signer()))
 		}
 		if err := r.Verify(signer.Key); err != nil {
-			return nil, distrust("the registry shows a forged revocation: %v", err)
+			return nil, distrust("the registry shows a forged revocation", fmt.Sprintf("a signature by %v", r.Signer()), "one that does not verify")
 		}
 		verified = append(verified, r)
 	}
 	for _, id := range known {
-		if !shown[id] {
-			return nil, distrust("the registry no longer shows that %v is revoked", id)
+		if !listed[id] {
+			return nil, distrust("the registry no longer shows a revocation that this machine knows", fmt.Sprintf("that of %v", id), fmt.Sprintf("a list of %d without it", len(notes)))
 		}
 	}
 	return verified, nil

@@ -63,13 +63,28 @@ func checkEdwardsPoint(raw []byte) error {
 	if err != nil {
 		return errors.New("ed25519 public key is not a point on the curve")
 	}
-	if string(point.Bytes()) != string(raw) {
+	if !canonicalY(raw) {
 		return errors.New("ed25519 public key is not canonically encoded")
 	}
+	// Of the encodings with a wrong sign, all are of small order: only where x is 0 is there one.
 	if new(edwards25519.Point).MultByCofactor(point).Equal(edwards25519.NewIdentityPoint()) == 1 {
 		return errors.New("ed25519 public key has small order")
 	}
 	return nil
+}
+
+// canonicalY reports whether the y of an Ed25519 point (RFC 8032, section 5.1.2) is below the
+// prime 2^255 − 19. Encoding the point again would say the same for the price of an inversion.
+func canonicalY(raw []byte) bool {
+	if raw[31]&0x7f != 0x7f || raw[0] < 0xed {
+		return true
+	}
+	for _, b := range raw[1:31] {
+		if b != 0xff {
+			return true
+		}
+	}
+	return false
 }
 
 // ParsePublicKey reads a PASERK public key ("k4.public.…" or "k3.public.…", PASERK

@@ -1,0 +1,151 @@
+// Waiting for approval, at the machine that asked.
+
+package enroll
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/cargo-regkey/regkey/keys"
+)
+
+// AwaitApproval asks the registry for what became of the proposal, and pauses between its questions,
+// until somebody has approved it; then this machine is enrolled. Where the account went on
+// without it, or the registry forgot it, a new one is made and posted, and told to again: its
+// code is another one. An error of pause ends it; run again, it goes on.
+func (l *Lifecycle) AwaitApproval(ctx context.Context, o ProposeOptions, pause func(context.Context) error, again func(*Waiting)) (*Joined, error) {
+	l, err := l.forAccount(o.Account)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		j, waits, err := l.CheckApproval(ctx, o.Key)
+		if err != nil || j != nil {
+			return j, err
+		}
+		if waits {
+			if err := pause(ctx); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		w, err := l.Propose(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		again(w)
+	}
+}
+
+// A StaleProposalError says that a proposal builds on a version that does not stand any more.
+type StaleProposalError struct {
+	Built  int  // the version that it would become
+	Stands int  // the version that stands; 0 if that can't be known here
+	Own    bool // it is this machine's own, whose code of the keyset opens nothing that stands
+}
+
+// Error is the sentence.
+func (e *StaleProposalError) Error() string {
+	if e.Own {
+		return "no keyset with that code stands any more: have the other machine show the code of the one that stands now"
+	}
+	return fmt.Sprintf("the proposal would become version %d, and version %d stands: the machine that asked makes a new one by itself; use the code that it shows now", e.Built, e.Stands)
+}
+
+// CheckApproval asks once. If the proposal was approved it enrols this machine. If not, waits says
+// whether that may still happen; otherwise a new one must be made.
+func (l *Lifecycle) CheckApproval(ctx context.Context, key keys.Record) (j *Joined, waits bool, err error) {
+	p, k, err := l.State().proposal()
+	if errors.Is(err, fs.ErrNotExist) {
+		if e, pinned, err := l.enrolled(); err == nil { // an earlier run got all the way
+			j, err := l.joined(pinned, e, key, true)
+			return j, false, err
+		}
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	base, err := l.State().Keyset()
+	if err != nil {
+		return nil, false, err
+	}
+	if k.Hash() == base.Hash() || k.Version <= base.Version { // pinned, and interrupted after that
+		return l.concluded(p, k, base, key)
+	}
+	code := ProposalCode(k.Text)
+	answer, err := l.Registry.Proposal(ctx, k.Account, code)
+	var refusal Refusal
+	switch {
+	case errors.As(err, &refusal):
+		return l.lookForIt(ctx, p, k, base, key)
+	case err != nil:
+		return nil, false, fmt.Errorf("asking for the proposal %s: %w", code, err)
+	case answer.Accepted != nil:
+		j, err := l.accepted(p, k, base, answer.Accepted, key)
+		return j, false, err
+	case answer.Outdated:
+		return nil, false, l.State().clearProposal()
+	}
+	return nil, true, nil
+}
+
+// accepted verifies what the registry shows as the proposal's outcome, and enrols this machine.
+func (l *Lifecycle) accepted(p *asking, k, base *SignedKeyset, note []byte, key keys.Record) (*Joined, error) {
+	v := newVerifier(Standing{Indexes: l.indexes(), Account: k.Account, Previous: base})
+	stands, err := v.all([][]byte{note})
+	if err != nil {
+		return nil, distrust("the registry calls a keyset accepted that does not follow what this machine has verified", l.expected(v), "one that was refused ("+err.Error()+")")
+	}
+	if stands[0].Hash() != k.Hash() {
+		return nil, distrust("the registry accepted another keyset than was proposed", shown(k), shown(stands[0]))
+	}
+	return l.enrolProposed(p, stands[0], key)
+}
+
+// enrolProposed writes down that the proposal stands.
+func (l *Lifecycle) enrolProposed(p *asking, stands *SignedKeyset, key keys.Record) (*Joined, error) {
+	if err := l.pinNewer(stands); err != nil {
+		return nil, err
+	}
+	j, err := l.joined(stands, &p.Version.Enrolment, key, false)
+	if err != nil {
+		return nil, err
+	}
+	j.FirstUse = p.FirstUse
+	if err := l.State().saveEnrolment(&p.Version.Enrolment); err != nil {
+		return nil, err
+	}
+	return j, l.State().clearProposal()
+}
+
+// lookForIt finds out, where the registry knows the proposal no more, whether its version stands all the
+// same. If that can't be seen the signed bytes are kept, to be posted again.
+func (l *Lifecycle) lookForIt(ctx context.Context, p *asking, k, base *SignedKeyset, key keys.Record) (*Joined, bool, error) {
+	notes, _, err := l.Registry.Keysets(ctx, k.Account, k.Version)
+	if err != nil || len(notes) == 0 {
+		return nil, false, nil
+	}
+	if stands, err := ParseSignedKeyset(notes[0]); err == nil && stands.Hash() == k.Hash() {
+		j, err := l.accepted(p, k, base, notes[0], key)
+		return j, false, err
+	}
+	return nil, false, l.State().clearProposal()
+}
+
+// concluded is for a proposal whose version this machine has pinned already, or gone beyond.
+func (l *Lifecycle) concluded(p *asking, k, pinned *SignedKeyset, key keys.Record) (*Joined, bool, error) {
+	stood, err := l.State().Version(k.Version)
+	if err == nil && stood.Hash() == k.Hash() {
+		if _, listed := pinned.Entry(key.Public.ID()); listed {
+			j, err := l.enrolProposed(p, pinned, key)
+			return j, false, err
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, false, err
+	}
+	return nil, false, l.State().clearProposal()
+}

@@ -113,19 +113,36 @@ func (a *app) reachAgent(ctx context.Context) (*agent.Client, error) {
 	return client, err
 }
 
+// askAgent makes one request, and reports false where no agent runs, also where it was just ending.
+// One that is there and does not answer is an error.
+func (a *app) askAgent(ctx context.Context, request func(*agent.Client) error) (running bool, err error) {
+	client, err := a.reachAgent(ctx)
+	if client == nil {
+		return false, err
+	}
+	if err = request(client); !errors.Is(err, agent.ErrNoAgent) {
+		return true, err
+	}
+	again, failed := a.reachAgent(ctx)
+	if failed == nil && again == nil {
+		return false, nil
+	}
+	if again != nil {
+		_ = again.Close()
+	}
+	return true, err
+}
+
 // runAgentOrder gives an order that is carried out by itself where no agent runs.
 func (a *app) runAgentOrder(ctx context.Context, done string, order func(*agent.Client, context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, agentLimit)
 	defer cancel()
-	client, err := a.reachAgent(ctx)
-	if err != nil {
+	running, err := a.askAgent(ctx, func(client *agent.Client) error { return order(client, ctx) })
+	switch {
+	case err != nil:
 		return err
-	}
-	if client == nil {
+	case !running:
 		return a.printLine("not running: nothing is unlocked")
-	}
-	if err := order(client, ctx); err != nil {
-		return err
 	}
 	return a.printLine("%s", done)
 }
@@ -182,17 +199,16 @@ func factsOfAgent(s agent.Status) agentFacts {
 func (a *app) runAgentStatus(ctx context.Context, json bool) error {
 	ctx, cancel := context.WithTimeout(ctx, agentLimit)
 	defer cancel()
-	client, err := a.reachAgent(ctx)
+	f := agentFacts{Keys: []agentKeyFacts{}, Tokens: []agentTokenFacts{}}
+	_, err := a.askAgent(ctx, func(client *agent.Client) error {
+		status, err := client.Status(ctx)
+		if err == nil {
+			f = factsOfAgent(status)
+		}
+		return err
+	})
 	if err != nil {
 		return err
-	}
-	f := agentFacts{Keys: []agentKeyFacts{}, Tokens: []agentTokenFacts{}}
-	if client != nil {
-		status, err := client.Status(ctx)
-		if err != nil {
-			return err
-		}
-		f = factsOfAgent(status)
 	}
 	switch {
 	case json:

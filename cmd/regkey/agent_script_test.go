@@ -26,6 +26,21 @@ func holdKey(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(client.Add(context.Background(), args[0], key.Secret()))
 }
 
+// agent-signs OPERATION has the agent mint a token for $INDEX, and wants none to be made after "!".
+func signByAgent(ts *testscript.TestScript, neg bool, args []string) {
+	client, err := agent.Reach(context.Background(), ts.Getenv("REGKEY_HOME"))
+	ts.Check(err)
+	r := agent.TokenRequest{Index: ts.Getenv("INDEX"), Operation: args[0]}
+	if args[0] != "read" {
+		r.Name, r.Version = "sample", "1.0.0"
+	}
+	text, err := client.Token(context.Background(), r, nil)
+	ts.Logf("%d characters, %v", len(text), err)
+	if neg == (err == nil) {
+		ts.Fatalf("%s: %v", args[0], err)
+	}
+}
+
 // stopAgents ends the agents of all home folders of a script.
 func stopAgents(t *testing.T, dir string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)

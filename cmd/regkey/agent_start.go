@@ -110,21 +110,24 @@ func (a *app) runAgentStart(ctx context.Context, want keeper.Settings) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, agentLimit)
 	defer cancel()
-	said := "started"
-	if client, err := a.reachAgent(ctx); err != nil {
-		return err
-	} else if client != nil {
+	said, pid := "started", 0
+	_, err = a.askAgent(ctx, func(client *agent.Client) error {
 		status, err := client.Status(ctx)
 		if err != nil {
 			return err
 		}
 		if !settingsDiffer(status, want) {
-			return a.printLine("running already: process %d", status.PID)
-		}
-		if err := client.Stop(ctx); err != nil {
-			return err
+			pid = status.PID
+			return nil
 		}
 		said = "replaced, as it had other settings; what it held is dropped"
+		return client.Stop(ctx)
+	})
+	switch {
+	case err != nil:
+		return err
+	case pid != 0:
+		return a.printLine("running already: process %d", pid)
 	}
 	if err := agent.Start(ctx, home); err != nil {
 		if errors.Is(err, agent.ErrOff) {
@@ -166,7 +169,7 @@ func (a *app) serveAgent(ctx context.Context, log *slog.Logger) error {
 	debug.SetMemoryLimit(agentMemory)
 	o := keeper.Options{
 		Home: home, Settings: settings, Log: log,
-		Confirm: a.agentConfirm(),
+		Confirm: confirmInWindow,
 		Suspend: keeper.Sleeps(ctx),
 		Idle:    keeper.GiveBack,
 	}
@@ -175,6 +178,3 @@ func (a *app) serveAgent(ctx context.Context, log *slog.Logger) error {
 	}
 	return keeper.Serve(ctx, o)
 }
-
-// agentConfirm asks a person for a yes, in a window; nil where this program can't.
-func (a *app) agentConfirm() func(ctx context.Context, description string) error { return nil }

@@ -27,6 +27,7 @@ Environment:
    REGKEY_PASSPHRASE_FILE   a file that holds the passphrase of the keys
    REGKEY_PIN_FILE          a file that holds the PIN of the hardware token; and _PUK_FILE,
                             _NEW_PIN_FILE, _NEW_PUK_FILE: see "regkey hardware setup --help"
+   REGKEY_AGENT             "off": no agent is used, and none is started (see "regkey agent --help")
    CARGO_HOME               where cargo keeps its files (~/.cargo)
    NO_COLOR                 questions without colours; TERM=dumb: line by line
 

@@ -94,6 +94,7 @@ func TestScripts(t *testing.T) {
 			"slots":    listSlots,
 
 			"agent-holds":  holdKey,
+			"agent-signs":  signByAgent,
 			"copy-program": copyProgram,
 			"exits":        exits,
 			"registry":     startRegistry,

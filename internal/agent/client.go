@@ -212,7 +212,7 @@ func exchange(ctx context.Context, conn connection, line []byte, meanwhile func(
 		}
 		answer, err := ParseAnswer(text)
 		if err != nil {
-			return nil, fmt.Errorf("%w: what answers there is none: %w", ErrNoAgent, err)
+			return nil, fmt.Errorf("%w: what answers there is none: %v", ErrNoAgent, err)
 		}
 		switch answer.Kind {
 		case SayWait:
@@ -237,7 +237,7 @@ func broken(ctx context.Context, err error, first bool) error {
 	case first && !errors.Is(err, errLong):
 		return errPushed
 	}
-	return fmt.Errorf("%w: %w", ErrNoAgent, err)
+	return fmt.Errorf("%w: %v", ErrNoAgent, err)
 }
 
 // errLong says that a line is longer than [MaxLine].

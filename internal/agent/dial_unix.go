@@ -29,7 +29,7 @@ func (p Place) connect(ctx context.Context) (connection, error) {
 	for {
 		fd, err := socket()
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrNoAgent, err)
+			return nil, fmt.Errorf("%w: %v", ErrNoAgent, err)
 		}
 		err = unix.Connect(fd, &unix.SockaddrUnix{Name: p.Socket})
 		if err == nil {
@@ -37,7 +37,7 @@ func (p Place) connect(ctx context.Context) (connection, error) {
 		}
 		_ = unix.Close(fd)
 		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
-			return nil, fmt.Errorf("%w: %w", ErrNoAgent, err)
+			return nil, fmt.Errorf("%w: %v", ErrNoAgent, err)
 		}
 		select {
 		case <-ctx.Done():
@@ -73,7 +73,7 @@ func checked(fd int) (connection, error) {
 	}
 	if err != nil {
 		_ = unix.Close(fd)
-		return nil, fmt.Errorf("%w: %w", ErrNoAgent, err)
+		return nil, fmt.Errorf("%w: %v", ErrNoAgent, err)
 	}
 	return os.NewFile(uintptr(fd), "agent"), nil
 }

@@ -18,11 +18,11 @@ func (p Place) connect(ctx context.Context) (connection, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, fmt.Errorf("%w: %w", ErrNoAgent, err)
+		return nil, fmt.Errorf("%w: %v", ErrNoAgent, err)
 	}
 	if err := checkOwner(pipe); err != nil {
 		_ = pipe.Close()
-		return nil, fmt.Errorf("%w: %w", ErrNoAgent, err)
+		return nil, fmt.Errorf("%w: %v", ErrNoAgent, err)
 	}
 	return pipe, nil
 }

@@ -152,8 +152,9 @@ func (p *provider) fromFile(ctx context.Context, _ keys.Record) (keys.Secret, er
 
 // unlock opens the key with the passphrase that a person types, and asks again after a wrong one.
 func (p *provider) unlock(ctx context.Context, id *identity, purpose string, limit time.Duration) (*keys.SoftwareKey, error) {
+	again := false
 	ask := func(ctx context.Context, _ keys.Record) (keys.Secret, error) {
-		return p.terminal(ctx, cargo.Printable(fmt.Sprintf("regkey: to %s, passphrase of %s: ", purpose, id.key)))
+		return p.ask(ctx, question{purpose, id.key, again})
 	}
 	for try := 1; ; try++ {
 		key, err := id.open(ctx, ask)
@@ -163,6 +164,7 @@ func (p *provider) unlock(ctx context.Context, id *identity, purpose string, lim
 		if !errors.Is(err, keys.ErrWrongPassphrase) || try == passphraseTries {
 			return nil, unlockFailure(err, id, true, limit)
 		}
+		again = true
 		p.say("wrong passphrase, try again")
 	}
 }

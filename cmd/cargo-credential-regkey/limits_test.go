@@ -27,7 +27,7 @@ func TestQuestionsEnd(t *testing.T) {
 	}}
 	p := &provider{
 		getenv: func(string) string { return "" },
-		terminal: func(ctx context.Context, _ string) (keys.Secret, error) {
+		ask: func(ctx context.Context, _ question) (keys.Secret, error) {
 			<-ctx.Done()
 			return keys.Secret{}, ctx.Err()
 		},
@@ -70,7 +70,7 @@ func TestLimitsOfOperations(t *testing.T) {
 			getenv: func(name string) string { return map[string]string{envKeyFile: file, envRegistry: "sparse+x"}[name] },
 			now:    time.Now,
 			stderr: &strings.Builder{},
-			terminal: func(ctx context.Context, _ string) (keys.Secret, error) {
+			ask: func(ctx context.Context, _ question) (keys.Secret, error) {
 				deadline, _ := ctx.Deadline()
 				left = time.Until(deadline)
 				return keys.Secret{}, asked

@@ -1,7 +1,7 @@
 // Command cargo-credential-regkey is the credential provider that cargo starts for each token: it
 // signs one cargo token (RFC 3231) with the key that the user enrolled at that registry. Cargo
 // starts it once per operation and waits, so it is small, static and does one thing; it
-// speaks no HTTP and reads a terminal only for a passphrase.
+// speaks no HTTP, and asks a person only for a passphrase.
 package main
 
 import (
@@ -14,7 +14,6 @@ import (
 
 	"github.com/cargo-regkey/regkey/cargo"
 	"github.com/cargo-regkey/regkey/internal/home"
-	"github.com/cargo-regkey/regkey/internal/terminal"
 	"github.com/cargo-regkey/regkey/keys"
 )
 
@@ -40,7 +39,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 			home:      home.Dir,
 			now:       time.Now,
 			stderr:    stderr,
-			terminal:  terminal.Ask,
+			ask:       askPerson,
 			challenge: challengeFromSibling,
 			regkey:    runRegkey,
 		}

@@ -21,8 +21,8 @@ type provider struct {
 	home   func() (string, error)
 	now    func() time.Time
 	stderr io.Writer
-	// terminal asks a person for a secret, and fails with terminal.ErrNone where none can be asked.
-	terminal func(ctx context.Context, prompt string) (keys.Secret, error)
+	// ask has a person give a passphrase, and fails with terminal.ErrNone where none can be asked.
+	ask func(ctx context.Context, q question) (keys.Secret, error)
 	// challenge fetches a challenge from the registry with that index URL.
 	challenge func(ctx context.Context, index string) (string, error)
 	// regkey runs the regkey beside this program and returns what it prints, also if it fails.

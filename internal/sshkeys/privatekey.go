@@ -9,7 +9,6 @@ import (
 	"crypto/elliptic"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"fmt"
 
@@ -23,6 +22,8 @@ var (
 	ErrPassphrase = errors.New("the SSH key needs a passphrase and none was given")
 	// ErrWrongPassphrase says that a passphrase does not open a private key file.
 	ErrWrongPassphrase = errors.New("wrong passphrase for the SSH key")
+
+	errDamaged = errors.New("reading SSH key: it is damaged, or of another kind than Ed25519 and P-384")
 )
 
 // maxFile bounds a private key file, in bytes: those of the kinds taken here have some 600.
@@ -30,12 +31,25 @@ const maxFile = 64 << 10
 
 // ParsePrivateKey reads an OpenSSH private key file (openssh-key-v1, PROTOCOL.key of OpenSSH) with an
 // Ed25519 or a P-384 key. A zero passphrase is none. It fails with [ErrPassphrase] or
-// [ErrWrongPassphrase]; no error repeats any of the text.
+// [ErrWrongPassphrase], but not for a key of another kind, nor for one whose two halves do not belong
+// together; no error repeats any of the text.
 func ParsePrivateKey(text, passphrase keys.Secret) (*keys.SoftwareKey, error) {
+	public, err := announced(text.Reveal())
+	if err != nil {
+		return nil, err
+	}
 	raw, err := parse(text.Reveal(), passphrase)
 	if err != nil {
 		return nil, err
 	}
+	key, err := softwareKey(raw)
+	if err == nil && key.Public() != public {
+		return nil, errors.New("reading SSH key: its two halves do not belong together")
+	}
+	return key, err
+}
+
+func softwareKey(raw any) (*keys.SoftwareKey, error) {
 	switch key := raw.(type) {
 	case *ed25519.PrivateKey:
 		return keys.NewEd25519Key(keys.NewSecret(key.Seed()))
@@ -50,13 +64,6 @@ func ParsePrivateKey(text, passphrase keys.Secret) (*keys.SoftwareKey, error) {
 
 // parse keeps the library's errors away from whoever prints ours: they might quote what they read.
 func parse(text []byte, passphrase keys.Secret) (any, error) {
-	if len(text) > maxFile {
-		return nil, fmt.Errorf("reading SSH key: it is longer than %d bytes", maxFile)
-	}
-	block, _ := pem.Decode(text)
-	if block == nil || block.Type != "OPENSSH PRIVATE KEY" {
-		return nil, errors.New("reading SSH key: it is not in OpenSSH's format: ssh-keygen -p -f FILE rewrites an older one")
-	}
 	raw, err := ssh.ParseRawPrivateKey(text)
 	if errors.As(err, new(*ssh.PassphraseMissingError)) {
 		if passphrase.IsZero() {
@@ -68,7 +75,7 @@ func parse(text []byte, passphrase keys.Secret) (any, error) {
 	case errors.Is(err, x509.IncorrectPasswordError):
 		return nil, ErrWrongPassphrase
 	case err != nil:
-		return nil, errors.New("reading SSH key: it is damaged, or of another kind than Ed25519 and P-384")
+		return nil, errDamaged
 	}
 	return raw, nil
 }

@@ -155,6 +155,9 @@ func (l *Lifecycle) submit(ctx context.Context, p *pending) (*SignedKeyset, erro
 	if err != nil {
 		return nil, err
 	}
+	if err := l.progress(k, StepSent); err != nil {
+		return nil, err
+	}
 	err = l.Registry.Submit(ctx, k.Account, s)
 	var refusal Refusal
 	if errors.As(err, &refusal) {
@@ -167,6 +170,9 @@ func (l *Lifecycle) submit(ctx context.Context, p *pending) (*SignedKeyset, erro
 		return nil, err
 	}
 	if err := l.State().saveEnrolment(&p.Enrolment); err != nil {
+		return nil, err
+	}
+	if err := l.progress(k, StepAccepted); err != nil {
 		return nil, err
 	}
 	return k, l.State().clearPending()
@@ -264,6 +270,9 @@ func (l *Lifecycle) send(ctx context.Context, signed *SignedKeyset, after Enrolm
 	}
 	p := &pending{Note: string(signed.Note), Attestations: attestations, Enrolment: after}
 	if err := l.State().setPending(p); err != nil {
+		return nil, err
+	}
+	if err := l.progress(signed, StepSigned); err != nil {
 		return nil, err
 	}
 	return l.submit(ctx, p)

@@ -40,6 +40,7 @@ type RotatePlan struct {
 	l       *Lifecycle
 	base    *SignedKeyset
 	old     *Enrolment
+	looked  bool // base is not pinned: this plan is to be shown alone
 }
 
 // Rotated is the outcome.
@@ -62,6 +63,11 @@ func (l *Lifecycle) PlanRotation(ctx context.Context, o RotateOptions) (*RotateP
 	if err != nil {
 		return nil, err
 	}
+	return l.planRotation(base, o)
+}
+
+// planRotation is what the rotation means over base, which stands.
+func (l *Lifecycle) planRotation(base *SignedKeyset, o RotateOptions) (*RotatePlan, error) {
 	e, _, err := l.enrolled()
 	if err != nil {
 		return nil, err
@@ -135,6 +141,9 @@ func (p *RotatePlan) chooseManager() error {
 
 // Run carries the plan out; the new key must be in the store by now.
 func (p *RotatePlan) Run(ctx context.Context) (*Rotated, error) {
+	if p.looked {
+		return nil, fmt.Errorf("rotating %s at %s: this plan is to be looked at alone", p.Old, p.l.Index)
+	}
 	newKey, err := p.l.Keys.Lookup(p.New)
 	if err != nil {
 		return nil, err

@@ -15,30 +15,37 @@ import (
 // refuses an older keyset, a forked one, one that the rules do not allow, and a registry that
 // no longer shows a revocation that it had taken; the error is then a [*DistrustError].
 func (l *Lifecycle) Sync(ctx context.Context) (*SignedKeyset, error) {
-	e, pinned, err := l.enrolled()
+	pinned, chain, received, err := l.look(ctx)
 	if err != nil {
 		return nil, err
+	}
+	return chain[len(chain)-1], l.record(chain, received, pinned)
+}
+
+// look is Sync that writes nothing down: the pin, the versions from there to what stands, or the pin
+// again, and the revocations.
+func (l *Lifecycle) look(ctx context.Context) (pinned *SignedKeyset, chain []*SignedKeyset, received []*SignedRevocation, err error) {
+	e, pinned, err := l.enrolled()
+	if err != nil {
+		return nil, nil, nil, err
 	}
 	latest, notes, err := l.latest(ctx, e.Account)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
 	known, err := l.State().revoked()
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
-	chain, err := l.follow(ctx, pinned, latest, known)
+	chain, err = l.follow(ctx, pinned, latest, known)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
-	received, err := checkRevocations(l.indexes(), notes, known, append([]*SignedKeyset{pinned}, chain...))
-	if err != nil {
-		return nil, err
-	}
+	received, err = checkRevocations(l.indexes(), notes, known, append([]*SignedKeyset{pinned}, chain...))
 	if len(chain) == 0 {
 		chain = []*SignedKeyset{pinned}
 	}
-	return chain[len(chain)-1], l.record(chain, received, pinned)
+	return pinned, chain, received, err
 }
 
 // record writes down what was verified. The pin goes before the revocations: were one there without

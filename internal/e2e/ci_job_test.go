@@ -249,7 +249,7 @@ func TestJobWritesNothingElsewhere(t *testing.T) {
 
 func TestJobWithPassphrase(t *testing.T) {
 	j := newBareJob(t, true, "--auth-required")
-	j.refuses("needs a passphrase and there is no terminal to ask on: set REGKEY_PASSPHRASE_FILE")
+	j.refuses("needs a passphrase", "set REGKEY_PASSPHRASE_FILE to a file that holds it")
 	j.env["REGKEY_PASSPHRASE_FILE"] = filepath.Join(j.dir, "secrets", "passphrase")
 	j.publishes()
 	j.writable(0o755)

@@ -116,17 +116,21 @@ type tokenFile struct {
 var certificateEncoding = base64.StdEncoding.Strict()
 
 const (
-	recordComment   = "# The public facts of a key of regkey, which can make this file again from the secret file beside it.\n"
-	agentComment    = "# The public facts of a key of regkey that lives in an ssh-agent. This is its only file.\n"
-	hardwareComment = "# The public facts of a key of regkey in a hardware token. This is its only file: \"regkey init --hardware --adopt\" makes it again from the token.\n"
+	recordComment    = "# The public facts of a key of regkey, which can make this file again from the secret file beside it.\n"
+	agentComment     = "# The public facts of a key of regkey that lives in an ssh-agent. This is its only file.\n"
+	elsewhereComment = "# The public facts of a key of regkey that is kept elsewhere. This is all that this machine has of it.\n"
+	hardwareComment  = "# The public facts of a key of regkey in a hardware token. This is its only file: \"regkey init --hardware --adopt\" makes it again from the token.\n"
 )
 
 // encodeRecord is the content of a record file. What it returns, parseRecord gives back as r.
 func encodeRecord(r Record) ([]byte, error) {
 	file := recordFile{Public: r.Public, Created: r.Created, Protection: r.Protection, Origin: r.Origin, Items: strings.Fields(r.items)}
 	comment := recordComment
-	if r.Protection == SSHAgent {
+	switch r.Protection {
+	case SSHAgent:
 		comment = agentComment
+	case Elsewhere:
+		comment = elsewhereComment
 	}
 	if t := r.Token; t != nil {
 		comment = hardwareComment
@@ -179,8 +183,8 @@ func (f recordFile) check() error {
 		return errors.New("public is missing")
 	case f.Created.IsZero():
 		return errors.New("created is missing")
-	case !slices.Contains(append(software, Hardware, SSHAgent), f.Protection):
-		return fmt.Errorf("protection is %.20q: known are %q and %q", f.Protection, software, []Protection{Hardware, SSHAgent})
+	case !slices.Contains(append(software, Hardware, SSHAgent, Elsewhere), f.Protection):
+		return fmt.Errorf("protection is %.20q: known are %q and %q", f.Protection, software, []Protection{Hardware, SSHAgent, Elsewhere})
 	case (f.Protection == Hardware) != (f.Token != nil):
 		return fmt.Errorf("protection is %q: a token belongs to %q, and only there", f.Protection, Hardware)
 	case !slices.Contains([]Origin{MadeHere, Imported, FromSSH}, f.Origin):

@@ -33,8 +33,8 @@ const lockLimit = 10 * time.Second
 // NAME.key (unprotected), and beside it NAME.toml with the public facts. A new secret file is written
 // first, and removed first, so it alone decides whether there is a key, and a lost record is made
 // again from it. Which protection a .age file has its header says. While [Store.Protect] is at work
-// or was interrupted both may exist: the record then says which one counts. A hardware or ssh-agent
-// key has only NAME.toml. All files have the mode 0600, the folder 0700. Any number of stores, in
+// or was interrupted both may exist: the record then says which one counts. A key in hardware, in an
+// ssh-agent or elsewhere has only NAME.toml. All files have the mode 0600, the folder 0700. Any number of stores, in
 // any number of processes, may use one folder at a time.
 type Store struct {
 	dir      string
@@ -139,8 +139,8 @@ func (s *Store) verify(ctx context.Context, sealed []byte, to Lock, public Publi
 	return nil
 }
 
-// Remove deletes the key for good, with its wrapping key in the keychain; for a hardware or ssh-agent
-// key it deletes the record, and leaves the token or agent as it is. It needs no passphrase. If there
+// Remove deletes the key for good, with its wrapping key in the keychain; of a key that
+// is not in a file here it deletes the record, and leaves the token or agent as it is. It needs no passphrase. If there
 // is no such key the error wraps [fs.ErrNotExist]. An [*ItemsLeftError] says that the key is gone,
 // but the keychain keeps what has become useless. After any other error part of the key may be left:
 // call Remove again.

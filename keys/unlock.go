@@ -117,7 +117,7 @@ func (s *Store) recordFromSecret(name string) (Record, error) {
 // passphrase. For a keychain key it asks the keychain, which may wait for a person. It refuses a
 // secret that does not belong to the record, so the key returned is the one that [Store.Lookup]
 // promised. Where the record file was lost, it is written again if that can be done. Errors wrap
-// [fs.ErrNotExist] for a missing key, [ErrHardware] or [ErrSSHAgent] for one whose secret is not here,
+// [fs.ErrNotExist] for a missing key, [ErrHardware], [ErrSSHAgent] or [ErrElsewhere] for one whose secret is not here,
 // [ErrNoPassphrase], [ErrWrongPassphrase], [ErrNoKeychain], [ErrNoItem], or what ask, the keychain or
 // ctx said.
 func (s *Store) Unlock(ctx context.Context, name string, ask PassphraseFunc) (*SoftwareKey, error) {
@@ -145,6 +145,8 @@ func (s *Store) unlock(ctx context.Context, name string, ask PassphraseFunc) (op
 		return opened{}, ErrHardware
 	case SSHAgent:
 		return opened{}, ErrSSHAgent
+	case Elsewhere:
+		return opened{}, ErrElsewhere
 	}
 	path := s.secretPath(record)
 	data, err := readKeyFile(ctx, path, checkPrivate)

@@ -12,9 +12,9 @@ import (
 )
 
 // AwaitApproval asks the registry for what became of the proposal, and pauses between its questions,
-// until somebody has approved it; then this machine is enrolled. Where the account went on
-// without it, or the registry forgot it, a new one is made and posted, and told to again: its
-// code is another one. An error of pause ends it; run again, it goes on.
+// until somebody has approved it; then this machine is enrolled. Where none waits yet, the account
+// went on without it, or the registry forgot it, one is made and posted, and told to again: its
+// code may be another one. An error of pause ends it; run again, it goes on.
 func (l *Lifecycle) AwaitApproval(ctx context.Context, o ProposeOptions, pause func(context.Context) error, again func(*Waiting)) (*Joined, error) {
 	l, err := l.forAccount(o.Account)
 	if err != nil {
@@ -32,6 +32,9 @@ func (l *Lifecycle) AwaitApproval(ctx context.Context, o ProposeOptions, pause f
 			continue
 		}
 		w, err := l.Propose(ctx, o)
+		if errors.Is(err, ErrTrusted) {
+			return l.Join(ctx, o.JoinOptions)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -59,11 +62,15 @@ func (e *StaleProposalError) Error() string {
 func (l *Lifecycle) CheckApproval(ctx context.Context, key keys.Record) (j *Joined, waits bool, err error) {
 	p, k, err := l.State().proposal()
 	if errors.Is(err, fs.ErrNotExist) {
-		if e, pinned, err := l.enrolled(); err == nil { // an earlier run got all the way
-			j, err := l.joined(pinned, e, key, true)
-			return j, false, err
+		e, pinned, err := l.enrolled()
+		if err != nil {
+			return nil, false, nil
 		}
-		return nil, false, nil
+		j, err := l.joined(pinned, e, key, true) // an earlier run may have got all the way
+		if errors.Is(err, ErrNotTrusted) {
+			err = nil
+		}
+		return j, false, err
 	}
 	if err != nil {
 		return nil, false, err

@@ -27,8 +27,11 @@ type JoinOptions struct {
 	Insecure  bool   // the user allows plain http
 }
 
-// enrolment is what is recorded of the options.
+// enrolment is what is recorded of the options. A key that is kept elsewhere signs no tokens here.
 func (o JoinOptions) enrolment(l *Lifecycle) Enrolment {
+	if o.Key.Protection == keys.Elsewhere {
+		o.Key.Name = ""
+	}
 	return Enrolment{
 		Index: l.Index, Former: l.Former, Account: o.Account, Key: o.Key.Name, Name: o.Name,
 		Challenge: o.Challenge, MaxAge: o.MaxAge, Insecure: o.Insecure, Since: l.now(),
@@ -150,11 +153,7 @@ func (l *Lifecycle) meet(ctx context.Context, account, code string) (*SignedKeys
 	if vouched := code != "" && pinned != nil && last.Version > pinned.Version; pinned != nil && !follows && !vouched {
 		return nil, distrust("the registry shows another keyset than this machine has verified", shown(pinned)+" or one that follows it", shown(last))
 	}
-	known, err := l.State().revoked()
-	if err != nil {
-		return nil, err
-	}
-	received, err := checkRevocations(l.indexes(), notes, known, chain)
+	received, err := l.State().checkRevocations(l.indexes(), notes, chain)
 	if err != nil {
 		return nil, err
 	}

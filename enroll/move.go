@@ -113,7 +113,7 @@ func (p *MovePlan) verify(ctx context.Context) error {
 		last = p.chain[len(p.chain)-1]
 	}
 	p.Version, p.Hash = last.Version, last.Hash()
-	p.revocations, err = checkRevocations(p.moved(), notes, known, append([]*SignedKeyset{p.pinned}, p.chain...))
+	p.revocations, err = p.former.State().checkRevocations(p.moved(), notes, p.chain)
 	return err
 }
 

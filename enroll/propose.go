@@ -14,6 +14,9 @@ import (
 	"github.com/cargo-regkey/regkey/keys"
 )
 
+// ErrTrusted says that a key is in the account's keyset.
+var ErrTrusted = errors.New("it is in the keyset")
+
 // ProposeOptions is what a user says on a machine whose key another one is to let in.
 type ProposeOptions struct {
 	JoinOptions
@@ -65,7 +68,7 @@ func (l *Lifecycle) Propose(ctx context.Context, o ProposeOptions) (*Waiting, er
 		return l.post(ctx, p, k, base)
 	}
 	if _, listed := base.Entry(o.Key.Public.ID()); listed {
-		return nil, fmt.Errorf("proposing %s at %s: the account %s trusts it already: join it instead", o.Key.Name, l.Index, base.Account)
+		return nil, fmt.Errorf("proposing %s at %s: %w of %s already: join it instead", o.Key.Name, l.Index, ErrTrusted, base.Account)
 	}
 	p, k, err := l.draft(ctx, o, base, after)
 	if err != nil {

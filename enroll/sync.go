@@ -41,7 +41,7 @@ func (l *Lifecycle) look(ctx context.Context) (pinned *SignedKeyset, chain []*Si
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	received, err = checkRevocations(l.indexes(), notes, known, append([]*SignedKeyset{pinned}, chain...))
+	received, err = l.State().checkRevocations(l.indexes(), notes, chain)
 	if len(chain) == 0 {
 		chain = []*SignedKeyset{pinned}
 	}
@@ -154,47 +154,4 @@ func (l *Lifecycle) expected(v *verifier) string {
 		return "version 1 of the account's keyset"
 	}
 	return fmt.Sprintf("version %d by the rules, over %s", v.version(), shown(v.standing.Previous))
-}
-
-// checkRevocations parses and verifies the revocations that a registry shows, against the keys of
-// the versions seen. Those that this machine knows already must be among them. One whose key and
-// signer are both in none of these versions is left aside: this machine can't judge it.
-func checkRevocations(indexes []string, notes [][]byte, known []keys.ID, seen []*SignedKeyset) ([]*SignedRevocation, error) {
-	public := map[keys.ID]Entry{}
-	for _, version := range seen {
-		for _, e := range version.Keys {
-			before := public[e.Key.ID()]
-			public[e.Key.ID()] = Entry{Key: e.Key, Can: e.Can | before.Can}
-		}
-	}
-	var verified []*SignedRevocation
-	listed := map[keys.ID]bool{}
-	for _, note := range notes {
-		r, err := ParseSignedRevocation(note)
-		if err != nil {
-			return nil, distrust("the registry sent no revocation", "a signed revocation", "something else ("+err.Error()+")")
-		}
-		if !slices.Contains(indexes, r.Registry) {
-			return nil, distrust("the registry sent another one's revocation", "revocations for "+strings.Join(indexes, " or "), "one for "+r.Registry)
-		}
-		listed[r.Key] = true
-		signer, found := public[r.Signer()]
-		if _, ours := public[r.Key]; !found && !ours {
-			continue
-		}
-		if !found || r.Signer() != r.Key && !signer.Can.Has(Manage) {
-			return nil, distrust("the registry shows a revocation by a key that may not make it",
-				fmt.Sprintf("that of %v by this key itself or by one that manages", r.Key), fmt.Sprintf("one by %v", r.Signer()))
-		}
-		if err := r.Verify(signer.Key); err != nil {
-			return nil, distrust("the registry shows a forged revocation", fmt.Sprintf("a signature by %v", r.Signer()), "one that does not verify")
-		}
-		verified = append(verified, r)
-	}
-	for _, id := range known {
-		if !listed[id] {
-			return nil, distrust("the registry no longer shows a revocation that this machine knows", fmt.Sprintf("that of %v", id), fmt.Sprintf("a list of %d without it", len(notes)))
-		}
-	}
-	return verified, nil
 }

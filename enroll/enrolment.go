@@ -31,6 +31,8 @@ type Enrolment struct {
 	// Uses are the keys that sign for one operation (publish, yank, owners, read) in place of Key
 	// and ReadKey. See [Enrolment.KeyFor].
 	Uses map[string]string `toml:"uses,omitempty"`
+	// Labels are what the user calls keys of the account, by key id. No registry hears of them.
+	Labels map[string]string `toml:"labels,omitempty"`
 }
 
 // KeyFor names the key of this machine that signs for an operation, in the words of a token: publish,
@@ -52,7 +54,7 @@ func (e *Enrolment) KeyFor(op string) string {
 // clone is a copy that shares nothing with e that changes.
 func (e *Enrolment) clone() Enrolment {
 	c := *e
-	c.Certificates, c.Uses = maps.Clone(e.Certificates), maps.Clone(e.Uses)
+	c.Certificates, c.Uses, c.Labels = maps.Clone(e.Certificates), maps.Clone(e.Uses), maps.Clone(e.Labels)
 	return c
 }
 

@@ -103,6 +103,9 @@ type Lifecycle struct {
 	Former   []string // index URLs from before moves, as discovery lists them; believed on first contact and by [Lifecycle.Move]
 	Registry Registry // unused where the enrolment is manual
 	Keys     *keys.Store
+	// With names the key that signs wherever one that manages has to; empty: one that is here. A key
+	// that is kept elsewhere signs only where it is named.
+	With string
 	// Unlock opens a key of the store for signing; it may ask a person.
 	Unlock func(ctx context.Context, name string) (keys.Signer, error)
 	Now    func() time.Time
@@ -311,9 +314,15 @@ func (l *Lifecycle) manager(k *SignedKeyset, preferred string, except ...keys.ID
 	for _, record := range records {
 		id := record.Public.ID()
 		e, found := k.Entry(id)
+		if l.With != "" && record.Name != l.With || l.With == "" && record.Protection == keys.Elsewhere {
+			continue
+		}
 		if found && e.Can.Has(Manage) && !slices.Contains(revoked, id) && !slices.Contains(except, id) {
 			return record, nil
 		}
+	}
+	if l.With != "" {
+		return keys.Record{}, errors.Join(fmt.Errorf("key %s may not manage the account %s, or not this: %w", l.With, k.Account, ErrNotTrusted), faults)
 	}
 	return keys.Record{}, errors.Join(fmt.Errorf("no key on this machine may manage the account %s: %w", k.Account, fs.ErrNotExist), faults)
 }

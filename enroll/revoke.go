@@ -115,7 +115,7 @@ func (p *RevokePlan) choose() error {
 	if p.signer == "" {
 		p.signer = p.Name
 	}
-	if p.heir == "" {
+	if p.heir == "" || manager.Protection == keys.Elsewhere {
 		p.heir = p.publisher(revoked)
 	}
 	if p.next != "" && !listed && slices.Contains(p.base.Revoked, p.Key) {

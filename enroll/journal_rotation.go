@@ -212,7 +212,9 @@ func (r *Rotation) plan(ctx context.Context, l *Lifecycle, s *Step) (*RotatePlan
 	}
 	if s.State != StepPlanned && base.Version >= s.Version && !r.waits(l) && !r.Intent.lists(base) {
 		// What was signed was refused, and another version of its number stands: it can't stand any more.
-		s.State, s.Version = StepPlanned, 0
+		if err := r.mark(s, StepPlanned, 0); err != nil {
+			return nil, err
+		}
 	}
 	plan, planErr := l.planRotation(base, r.options())
 	if planErr == nil && plan.Done {

@@ -177,7 +177,7 @@ func (w *office) rotation(i *Intent) *Rotation {
 		Journal: OpenJournal(w.home), Intent: i,
 		At: func(index, _ string) *Lifecycle { return w.at[index].Lifecycle },
 	}
-	r.Bring = func(_ context.Context, plan *RotatePlan) error {
+	r.Bring = func(_ context.Context, _ Step, plan *RotatePlan) error {
 		m := w.at[testIndex]
 		if err := r.Making(m.Keys, plan.New); err != nil {
 			return err

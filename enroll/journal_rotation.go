@@ -22,9 +22,9 @@ type Rotation struct {
 	With, Certificate string
 	// At is the lifecycle of an account at a registry.
 	At func(index, account string) *Lifecycle
-	// Bring makes the keys that come in, as far as there are none of their names. It tells
+	// Bring makes the keys that come in at a step, as far as there are none of their names. It tells
 	// [Rotation.Making] of each before.
-	Bring func(ctx context.Context, plan *RotatePlan) error
+	Bring func(ctx context.Context, s Step, plan *RotatePlan) error
 	// Configure brings into line what else on this machine depends on the keys, once the registry has
 	// accepted them.
 	Configure func(ctx context.Context, s Step) error
@@ -55,6 +55,9 @@ type Overtaken struct {
 	// Same says that the change is about a key of the rotation: somebody may have replaced, narrowed
 	// or ended the very key that is being replaced here.
 	Same bool
+	// Told is set by whoever was asked if the person knows of the change by now. Then it is not asked
+	// about again, also where the answer was no.
+	Told bool
 }
 
 // A StepOutcome is what became of one step.
@@ -175,7 +178,7 @@ func (r *Rotation) step(ctx context.Context, s *Step) (*Rotated, error) {
 		if err != nil {
 			return nil, err
 		}
-		done, err := r.exchange(ctx, plan)
+		done, err := r.exchange(ctx, *s, plan)
 		var refusal Refusal
 		if errors.As(err, &refusal) {
 			if overtaken, syncErr := l.overtaken(ctx, plan.base); syncErr == nil && overtaken {
@@ -252,10 +255,12 @@ func (r *Rotation) askOvertaken(ctx context.Context, l *Lifecycle, s *Step, base
 	if o.Change.Empty() {
 		return nil
 	}
-	if err := r.Overtaken(ctx, o); err != nil {
-		return err
+	err = r.Overtaken(ctx, o)
+	if o.Told {
+		s.Base = base.Version
+		err = errors.Join(err, r.Journal.Save(r.Intent))
 	}
-	return nil
+	return err
 }
 
 // An OvertakenError says that another machine's change has made a step impossible, and what it
@@ -297,9 +302,9 @@ func (l *Lifecycle) overtaken(ctx context.Context, base *SignedKeyset) (bool, er
 }
 
 // exchange makes the keys, where they are missing, and carries the plan out.
-func (r *Rotation) exchange(ctx context.Context, plan *RotatePlan) (*Rotated, error) {
+func (r *Rotation) exchange(ctx context.Context, s Step, plan *RotatePlan) (*Rotated, error) {
 	if !plan.Done {
-		if err := r.bring(ctx, plan); err != nil {
+		if err := r.bring(ctx, s, plan); err != nil {
 			return nil, err
 		}
 	}
@@ -308,7 +313,7 @@ func (r *Rotation) exchange(ctx context.Context, plan *RotatePlan) (*Rotated, er
 }
 
 // bring sees to it that the new key is here, and is the one that other registries have already.
-func (r *Rotation) bring(ctx context.Context, plan *RotatePlan) error {
+func (r *Rotation) bring(ctx context.Context, s Step, plan *RotatePlan) error {
 	store := plan.l.Keys
 	if _, err := store.Lookup(r.Intent.New); errors.Is(err, fs.ErrNotExist) && r.Intent.NewKey != "" {
 		if r.Intent.signed() {
@@ -316,7 +321,7 @@ func (r *Rotation) bring(ctx context.Context, plan *RotatePlan) error {
 		}
 		r.Intent.NewKey = ""
 	}
-	if err := r.Bring(ctx, plan); err != nil {
+	if err := r.Bring(ctx, s, plan); err != nil {
 		return err
 	}
 	record, err := store.Lookup(r.Intent.New)

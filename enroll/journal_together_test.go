@@ -133,7 +133,7 @@ func TestTenRotateTheSameKey(t *testing.T) {
 	for n, twin := range machines {
 		i := &Intent{Kind: KindRotate, Begun: noon, Old: "laptop", New: "laptop-2", Steps: []Step{{Index: testIndex, Account: testAccount, State: StepPlanned}}}
 		r := twin.rotation(i)
-		r.Bring = func(_ context.Context, plan *RotatePlan) error {
+		r.Bring = func(_ context.Context, _ Step, plan *RotatePlan) error {
 			twin.at[testIndex].key(plan.New, ed(byte(100+n)))
 			return nil
 		}
@@ -235,7 +235,7 @@ func TestRotationKeepsAManager(t *testing.T) {
 	m.line.at, m.line.failure = m.line.calls+3, lostBefore
 	i := &Intent{Kind: KindRotate, Begun: noon, Old: "laptop-2", New: "laptop-3", Steps: []Step{{Index: testIndex, Account: testAccount, State: StepPlanned}}}
 	r := w.rotation(i)
-	r.Bring = func(context.Context, *RotatePlan) error {
+	r.Bring = func(context.Context, Step, *RotatePlan) error {
 		err := r.Making(m.Keys, "laptop-3")
 		m.key("laptop-3", ed(3))
 		return err

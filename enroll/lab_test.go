@@ -187,6 +187,19 @@ type machine struct {
 	book  *book
 	line  *line
 	clock time.Time
+
+	signed int // signatures that keys of this machine have made
+}
+
+// A counted signer tells its machine.
+type counted struct {
+	keys.Signer
+	m *machine
+}
+
+func (c counted) Sign(ctx context.Context, message []byte) ([]byte, error) {
+	c.m.signed++
+	return c.Signer.Sign(ctx, message)
 }
 
 // testCode is the invite code of the account.
@@ -212,7 +225,10 @@ func machineAt(t *testing.T, home string, b *book) *machine {
 			if errors.Is(err, keys.ErrHardware) {
 				return plugged(store, name)
 			}
-			return key, err
+			if err != nil {
+				return nil, err
+			}
+			return counted{key, m}, nil
 		},
 	}
 	b.now = m.Now

@@ -143,7 +143,12 @@ func (w *world) draft() letter {
 			l.lines[n] = w.someRight()
 		}
 	}
+	if n := w.anybody(); w.random.IntN(20) == 0 { // named as revoked, by no more than this version
+		l.named[n] = true
+		delete(l.lines, n)
+	}
 	if w.version == 0 {
+		delete(l.named, 1)
 		l.lines[1], l.signers[inviter] = right{can: CanEverything}, true
 	} else if n := w.manager(); n != 0 {
 		l.signers[n] = true

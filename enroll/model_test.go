@@ -252,7 +252,7 @@ func (w *world) over() bool {
 			managers++
 		}
 	}
-	return w.closed || managers == 0 || len(w.ended) > 7 || len(w.chain) >= 60
+	return w.closed || managers == 0 || len(w.ended)+len(w.named) > 9 || len(w.chain) >= 60
 }
 
 func TestModel(t *testing.T) {

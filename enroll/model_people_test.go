@@ -161,7 +161,7 @@ func (w *world) draft() letter {
 			l.signers[n] = true
 		}
 	}
-	l.closed = w.random.IntN(500) == 0
+	l.closed = w.random.IntN(200) == 0
 	return l
 }
 
@@ -170,7 +170,7 @@ func (w *world) careless(l *letter) {
 	r := w.random
 	for range 1 + r.IntN(2) {
 		n := w.anybody()
-		switch r.IntN(9) {
+		switch r.IntN(10) {
 		case 0:
 			delete(l.signers, n)
 		case 1:
@@ -202,6 +202,8 @@ func (w *world) careless(l *letter) {
 			w.stale(l)
 		case 8:
 			l.elsewhere = true
+		case 9: // a number is left out
+			l.version++
 		}
 	}
 }
@@ -218,7 +220,7 @@ func (w *world) stale(l *letter) {
 func (w *world) hostile(l *letter) string {
 	r := w.random
 	thief := 9 + r.IntN(4)
-	switch r.IntN(8) {
+	switch r.IntN(10) {
 	case 0: // alone
 		l.lines[thief], l.signers = right{can: CanEverything}, map[int]bool{thief: true}
 	case 1: // with somebody's forged signature
@@ -253,6 +255,19 @@ func (w *world) hostile(l *letter) string {
 		return "bootstrap again"
 	case 7: // a thief's signature among the others
 		l.signers[thief] = true
+	case 8, 9: // a little more for somebody who is listed: time, or crates
+		n := w.known()
+		line, listed := l.lines[n]
+		switch {
+		case !listed:
+		case r.IntN(2) == 0:
+			line.until = l.issued.Add(time.Hour)
+		default:
+			line.crates = "bar-*"
+		}
+		if listed {
+			l.lines[n] = line
+		}
 	}
 	return "hostile"
 }
@@ -393,7 +408,8 @@ func (w *world) propose(t *testing.T) []string {
 				l.lines[n] = r
 			}
 		}
-	} else if w.random.IntN(3) == 0 {
+	}
+	if w.random.IntN(3) == 0 {
 		w.hostile(&l)
 	}
 	if !w.write(&l) {

@@ -252,7 +252,7 @@ func (w *world) over() bool {
 			managers++
 		}
 	}
-	return w.closed || managers == 0 || len(w.ended)+len(w.named) > 9 || len(w.chain) >= 60
+	return w.closed && w.random.IntN(8) == 0 || managers == 0 && !w.closed || len(w.ended)+len(w.named) > 9 || len(w.chain) >= 60
 }
 
 func TestModel(t *testing.T) {
@@ -294,7 +294,7 @@ func TestModel(t *testing.T) {
 		"accepted", "honest", "careless", "hostile", "replay", "edited text", "fork", "bootstrap again", "revoked", "ended",
 		"proposal accepted", "proposal refused", "proposal approved", "impossible",
 		CodeUnmanaged, CodePossession, CodeSigner, CodeNoManager, CodeManagerUntil, CodeRevocations, CodePrevious, CodeVersion,
-		CodeIssued, CodeBootstrap, CodeKeyRevoked, CodeRegistryMismatch, CodeAccountMismatch,
+		CodeIssued, CodeBootstrap, CodeKeyRevoked, CodeRegistryMismatch, CodeAccountMismatch, CodeClosed,
 	} {
 		if did[must] == 0 && steps >= 5000 {
 			t.Errorf("%q never happened: the generator is too tame", must)

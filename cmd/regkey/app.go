@@ -17,6 +17,7 @@ import (
 	"github.com/cargo-regkey/regkey/hardware"
 	"github.com/cargo-regkey/regkey/internal/argorder"
 	"github.com/cargo-regkey/regkey/internal/home"
+	"github.com/cargo-regkey/regkey/internal/keychain"
 	"github.com/cargo-regkey/regkey/keys"
 )
 
@@ -33,7 +34,8 @@ type app struct {
 	executable     func() (string, error)            // the path of this program
 	lockLimit      time.Duration                     // how long to wait for another regkey that changes the same folder
 
-	plugLimit time.Duration // how long to wait for a token that is not plugged in
+	keychain  systemKeychain // nil: none
+	plugLimit time.Duration  // how long to wait for a token that is not plugged in
 
 	unlocked    map[string]keys.Signer      // by name, so that each passphrase is asked once
 	tokens      map[uint32]*hardware.Token  // that are open, by serial number
@@ -59,6 +61,7 @@ func newApp() *app {
 		environment: cargo.CurrentEnvironment,
 		executable:  os.Executable,
 		lockLimit:   10 * time.Second,
+		keychain:    keychain.Open(),
 		plugLimit:   15 * time.Second,
 		unlocked:    map[string]keys.Signer{},
 		tokens:      map[uint32]*hardware.Token{},
@@ -89,7 +92,7 @@ func (a *app) program() *cli.App {
 		Usage: "sign what cargo sends to a registry, with keys that stay with you",
 		Flags: []cli.Flag{&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"}},
 		Commands: []*cli.Command{
-			a.initCommand(), a.enrollCommand(), a.statusCommand(), a.rotateCommand(), a.revokeCommand(),
+			a.initCommand(), a.protectCommand(), a.importCommand(), a.enrollCommand(), a.statusCommand(), a.rotateCommand(), a.revokeCommand(),
 			a.exportCommand(), a.agentCommand(), a.hardwareCommand(), a.doctorCommand(), a.challengeCommand(), a.tokenCommand(), a.versionCommand(),
 		},
 		Action:                a.root,
@@ -147,7 +150,13 @@ func (a *app) advise(format string, values ...any) {
 }
 
 // store is the user's keys.
-func (a *app) store(home string) *keys.Store { return keys.OpenStore(filepath.Join(home, "keys")) }
+func (a *app) store(home string) *keys.Store {
+	store := keys.OpenStore(filepath.Join(home, "keys"))
+	if a.keychain == nil {
+		return store
+	}
+	return store.WithKeychain(a.keychain)
+}
 
 // locked runs change in regkey's folder while no other regkey changes anything there.
 func (a *app) locked(ctx context.Context, change func(ctx context.Context, home string) error) error {

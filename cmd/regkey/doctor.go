@@ -23,9 +23,10 @@ func (a *app) doctorCommand() *cli.Command {
 		Usage: "look at the whole chain, from cargo to the card",
 		Description: `Looks at everything that "cargo publish" goes through: cargo, the credential provider, cargo's
 configuration for each registry, keys and what guards their files, what this machine has
-verified of each registry, and for keys in tokens the smart card service, the token, its slot
-and its PIN. It says of each whether it is in order, and if not what to do. It asks for no
-PIN and changes nothing; registries are asked only with --online, which also compares clocks.
+verified of each registry, the keychain and the ssh-agent where a key needs them, regkey's
+own agent, and for keys in tokens the smart card service, the token, its slot and its PIN. It
+says of each whether it is in order, and if not what to do. It asks for no PIN and changes
+nothing; registries are asked only with --online, which also compares clocks.
 
 It ends with exit code 1 if something is not in order.
 
@@ -54,7 +55,7 @@ const (
 
 // A check is one link of the chain, in JSON.
 type check struct {
-	Link   string   `json:"link"`           // "cargo", "provider", "configuration", "key", "enrolment", "registry", "clock", "service", "token", "slot", "pin", "firmware"
+	Link   string   `json:"link"`           // "cargo", "provider", "configuration", "key", "enrolment", "registry", "clock", "keychain", "ssh-agent", "agent", "service", "token", "slot", "pin", "firmware"
 	About  string   `json:"about,omitzero"` // which registry, key or token
 	State  string   `json:"state"`
 	Detail string   `json:"detail"`
@@ -123,6 +124,9 @@ func (a *app) runDoctor(ctx context.Context, o doctorOptions) error {
 			a.checkOnline(ctx, d, home, e)
 		}
 	}
+	a.checkKeychain(ctx, d, records)
+	a.checkSSHAgent(ctx, d, records)
+	a.checkAgent(ctx, d, home)
 	a.checkHardware(ctx, d, records)
 	if ctx.Err() != nil {
 		return errCancelled

@@ -77,34 +77,6 @@ func (a *app) checkProvider(d *diagnosis) {
 	d.ok("provider", "", "%s", path)
 }
 
-// checkKeys looks at what this machine has of keys, and at what others may do with the files.
-func (a *app) checkKeys(d *diagnosis, home string) []keys.Record {
-	store := a.store(home)
-	records, err := store.List()
-	if err != nil {
-		d.problem("key", "", strings.ReplaceAll(err.Error(), "\n", "; "), "repair the file, or move it away: the others go on without it")
-	}
-	if err == nil && len(records) == 0 {
-		d.skip("key", "", "there is no key yet", `"regkey init NAME" makes one`)
-	}
-	for _, r := range records {
-		f := factsOf(store, r)
-		if open := openTo(f.File); open != "" {
-			d.problem("key", r.Name, open, fmt.Sprintf("chmod 600 %s; who could read an unprotected key has it: \"regkey rotate\"", f.File))
-			continue
-		}
-		protected := map[keys.Protection]string{keys.Unprotected: "unprotected", keys.Passphrase: "with a passphrase"}[r.Protection]
-		if f.Token != nil {
-			protected = f.Token.describe()
-		}
-		d.ok("key", r.Name, "%s, %s", f.Algorithm, protected)
-	}
-	if open := openTo(filepath.Join(home, "keys")); open != "" {
-		d.problem("key", "", open, "chmod 700 "+filepath.Join(home, "keys"))
-	}
-	return records
-}
-
 // openTo says that others may read or write what is the user's alone; "" if they may not.
 func openTo(path string) string {
 	info, err := os.Stat(path)

@@ -137,6 +137,9 @@ func (a *app) runEnroll(ctx context.Context, o enrollOptions) error {
 		if err != nil {
 			return err
 		}
+		if o.can.Has(enroll.Manage) && !record.MayManage() {
+			return usage("--can manage: key %s may not manage an account's keys: %s", record.Name, elsewhere(record))
+		}
 		if o.manual {
 			return a.enrollManually(ctx, home, t, record, o)
 		}
@@ -202,10 +205,31 @@ func (a *app) planEnrolment(
 	if err != nil || plan.Step == enroll.EnrolDone {
 		return plan, err
 	}
+	if err := a.checkFirst(plan, t, o.Key); err != nil {
+		return nil, err
+	}
 	if plan.Step == enroll.EnrolFirst && !slices.Contains(discovery.Bootstrap, "code") {
 		return nil, fmt.Errorf("enrolling at %s: it takes no invite codes, and regkey knows no other way to begin there", t.label())
 	}
 	return plan, a.checkPolicy(t.label(), discovery.Hardware, o.Key, o.Can)
+}
+
+// checkFirst refuses, as the first key of an account, one that may not manage it.
+func (a *app) checkFirst(plan *enroll.EnrolPlan, t target, r keys.Record) error {
+	if plan.Step != enroll.EnrolFirst || r.MayManage() {
+		return nil
+	}
+	return advised(fmt.Errorf("the first key of an account manages it, and key %s may not manage: %s", r.Name, elsewhere(r)),
+		"make a key here first, \"regkey init NAME\", and enrol that with the invite code;",
+		fmt.Sprintf("then \"regkey enroll --registry %s --key %s\" has it sign this one in", t.label(), r.Name))
+}
+
+// elsewhere is why a key may not manage an account's keys.
+func elsewhere(r keys.Record) string {
+	if r.Protection == keys.SSHAgent {
+		return "it lives in an ssh-agent, and signs for whoever reaches that"
+	}
+	return "it was made elsewhere, and copies of it may still be there"
 }
 
 // runEnrolment asks for the code, makes the key that only reads where one is wanted, and carries
@@ -223,7 +247,7 @@ func (a *app) runEnrolment(
 		return nil, err
 	}
 	if wantsReader {
-		if plan.Read, err = a.readerKey(life, plan.Key.Name); err != nil {
+		if plan.Read, err = a.readerKey(ctx, life, plan.Key.Name); err != nil {
 			return nil, err
 		}
 	}

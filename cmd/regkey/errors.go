@@ -46,6 +46,9 @@ func onUsageError(_ *cli.Context, err error, _ bool) error {
 	if name, found := strings.CutPrefix(text, "flag provided but not defined: -"); found {
 		return usage("unknown flag --%s", strings.TrimPrefix(name, "-"))
 	}
+	if strings.HasSuffix(text, " for -passphrase: parse error") {
+		return usage("--passphrase takes no value: a passphrase is asked for, and never typed on a command line")
+	}
 	return usage("%s", strings.NewReplacer(" for flag -", " for --", " for -", " for --").Replace(text))
 }
 

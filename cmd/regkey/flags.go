@@ -25,9 +25,15 @@ func certificateFlag() cli.Flag {
 	return &cli.StringFlag{Name: "revocation-file", Usage: "where to write the revocation certificate: a `PATH`, best on another disk"}
 }
 
+// errTypedPassphrase does not repeat what may be one.
+var errTypedPassphrase = usage("too many arguments: --passphrase takes none; a passphrase is asked for, and never typed on a command line")
+
 // oneArgument is the only argument, "" if there is none.
 func oneArgument(c *cli.Context, what string) (string, error) {
 	if c.NArg() > 1 {
+		if c.Bool("passphrase") {
+			return "", errTypedPassphrase
+		}
 		return "", usage("too many arguments: one %s is expected, and %q came too", what, c.Args().Get(1))
 	}
 	return c.Args().First(), nil
@@ -35,6 +41,9 @@ func oneArgument(c *cli.Context, what string) (string, error) {
 
 func noArguments(c *cli.Context) error {
 	if c.NArg() > 0 {
+		if c.Bool("passphrase") {
+			return errTypedPassphrase
+		}
 		return usage("unexpected argument %.40q", c.Args().First())
 	}
 	return nil

@@ -16,7 +16,7 @@ import (
 
 // hints are lines of advice for an error; none where the error says all.
 func hints(err error) []string {
-	for _, find := range []func(error) []string{hintOwn, hintCargo, hintTrust, hintRegistry, hintKey, hintTwin, hintToken} {
+	for _, find := range []func(error) []string{hintOwn, hintCargo, hintTrust, hintRegistry, hintKey, hintSSH, hintTwin, hintToken} {
 		if lines := find(err); lines != nil {
 			return lines
 		}
@@ -79,13 +79,17 @@ func hintCargo(err error) []string {
 func hintTrust(err error) []string {
 	var distrust *enroll.DistrustError
 	var rule *enroll.RuleError
+	var stale *enroll.StaleProposalError
 	switch {
 	case errors.As(err, &distrust):
 		return []string{
 			"the registry contradicts what this machine has verified before: nothing was signed",
 			"ask its operator, by another way than this registry, whether it was restored from a backup, or the account reset",
+			"a registry from a backup gets back what this machine holds: \"regkey sync\"",
 			"after a reset, \"regkey enroll --after-reset\" begins anew, with a new code",
 		}
+	case errors.As(err, &stale) && !stale.Own:
+		return []string{"look at the other machine for the code that it shows now"}
 	case errors.As(err, &rule):
 		lines := []string{"the registry's rules don't allow this change, so it was not sent"}
 		if line, known := refusals[rule.Code]; known {
@@ -106,6 +110,8 @@ var refusals = map[string]string{
 	"account-exists":      "the account has keys already: run \"regkey enroll\" on a machine that manages it",
 	"account-unknown":     "check the account's name, and that this key is still enrolled: \"regkey status --online\"",
 	"keyset-conflict":     "another machine changed the keyset meanwhile: run the same command again",
+	"proposal-unknown":    "a code serves for 15 minutes, and for the account that it was made for: look at the other machine for the code that it shows now",
+	"proposal-limit":      "too many machines ask to be let in at once: wait some minutes",
 	"key-in-use":          "every account has keys of its own: make another one with \"regkey init NAME\"",
 	"key-revoked":         "a revoked key never comes back: make another one with \"regkey init NAME\"; \"regkey enroll\" replaces one that only reads",
 	"token-expired":       "check this machine's clock",
@@ -149,6 +155,15 @@ func hintKey(err error) []string {
 		return []string{"check " + envPassphraseFile + ", or run this on a terminal and type it"}
 	case errors.Is(err, keys.ErrNoPassphrase):
 		return []string{"run this on a terminal, or set " + envPassphraseFile + " to a file that holds the passphrase"}
+	case errors.Is(err, keys.ErrNoItem):
+		return []string{"if its item was deleted from the keychain, or its file came from another machine, nothing opens the key any more: revoke it, and make another with \"regkey init NAME\""}
+	case keychainTrouble(err) != nil:
+		return []string{
+			"the key's wrapping key is in the keychain of your desktop session: log in there, or unlock the keychain, and run the same command again",
+			"where there is no desktop, protect keys with a passphrase: \"regkey protect NAME --passphrase\", while the keychain works",
+		}
+	case errors.Is(err, keys.ErrElsewhere):
+		return []string{"bring its file: --with-file PATH has it sign as the managing key"}
 	case errors.Is(err, fs.ErrPermission):
 		return []string{"the file belongs to somebody else, or the folder may not be written"}
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -15,13 +16,16 @@ import (
 )
 
 type initOptions struct {
-	name         string // empty: asked for
-	algorithm    keys.Algorithm
-	noPassphrase bool
-	json         bool
+	name      string // empty: asked for
+	algorithm keys.Algorithm
+	protect   keys.Protection // "": asked for
+	json      bool
 
 	hardware, adopt bool
 	place           tokenPlace
+
+	sshAgent bool
+	sshKey   string // empty: the only one, or asked for
 }
 
 func (a *app) initCommand() *cli.Command {
@@ -33,39 +37,37 @@ func (a *app) initCommand() *cli.Command {
 machine; registries get the public half. NAME is how you call the key here, like the
 name of this computer. An existing key is never overwritten.
 
-The key is protected by a passphrase, which is asked for on the terminal, or read from
-the file that REGKEY_PASSPHRASE_FILE names.
+How the key is protected is asked for, unless a flag says it: by the operating system's
+keychain, which opens it while you are logged in; by a passphrase, which is asked for on the
+terminal, or read from the file that REGKEY_PASSPHRASE_FILE names; or by nothing, so that
+anyone who can read the file can publish as you. "regkey protect" changes it later.
 
 With --hardware the key is made on a YubiKey or another PIV token, and never leaves it:
 Ed25519 from firmware 5.7 on, else P-384. Only what is public is kept here. The token's PIN
 is asked for on the terminal, or read from the file that REGKEY_PIN_FILE names. --adopt
 takes up a key that another tool made on the token.
 
+With --ssh-agent nothing is made: a key of the running ssh-agent, Ed25519 or P-384, signs for
+registries too. It stays in the agent, and may not manage an account's keys.
+
 Examples:
    regkey init laptop
-   regkey init ci --no-passphrase
+   regkey init laptop --keychain
+   regkey init ci --none
    regkey init work --algorithm p384
    regkey init yk --hardware
    regkey init yk --hardware --serial 12345678 --slot 82 --touch always
-   regkey init yk --hardware --adopt --slot 9a`,
-		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "algorithm", Usage: "the kind of key: `ALGORITHM` ed25519 or p384 (ed25519, or what the token can do)"},
-			&cli.BoolFlag{Name: "no-passphrase", Usage: "leave the key unprotected: only the file's mode guards it"},
-			&cli.BoolFlag{Name: "hardware", Usage: "make the key on a token"},
-		}, append(tokenPlaceFlags(),
-			&cli.BoolFlag{Name: "adopt", Usage: "take up the key that the token has in --slot"},
-			&cli.BoolFlag{Name: "force", Usage: "overwrite what the slot holds, once its name is typed out"},
-			&cli.StringFlag{Name: "overwrite-slot", Usage: "the same without a terminal: the `SLOT` again"},
-			jsonFlag(),
-		)...),
+   regkey init yk --hardware --adopt --slot 9a
+   regkey init shell --ssh-agent`,
+		Flags: initFlags(),
 		Action: func(c *cli.Context) error {
 			name, err := oneArgument(c, "NAME")
 			if err != nil {
 				return err
 			}
 			o := initOptions{
-				name: name, noPassphrase: c.Bool("no-passphrase"), json: c.Bool("json"),
-				hardware: c.Bool("hardware"), adopt: c.Bool("adopt"),
+				name: name, json: c.Bool("json"), hardware: c.Bool("hardware"), adopt: c.Bool("adopt"),
+				sshAgent: c.Bool("ssh-agent"), sshKey: c.String("ssh-key"),
 			}
 			if err := o.parse(c); err != nil {
 				return err
@@ -75,29 +77,60 @@ Examples:
 	}
 }
 
+func initFlags() []cli.Flag {
+	return slices.Concat(
+		[]cli.Flag{&cli.StringFlag{Name: "algorithm", Usage: "the kind of key: `ALGORITHM` ed25519 or p384 (ed25519, or what the token can do)"}},
+		protectionFlags("the key"),
+		[]cli.Flag{&cli.BoolFlag{Name: "hardware", Usage: "make the key on a token"}},
+		tokenPlaceFlags(),
+		[]cli.Flag{
+			&cli.BoolFlag{Name: "adopt", Usage: "take up the key that the token has in --slot"},
+			&cli.BoolFlag{Name: "force", Usage: "overwrite what the slot holds, once its name is typed out"},
+			&cli.StringFlag{Name: "overwrite-slot", Usage: "the same without a terminal: the `SLOT` again"},
+			&cli.BoolFlag{Name: "ssh-agent", Usage: "use a key of the running ssh-agent"},
+			&cli.StringFlag{Name: "ssh-key", Usage: "which of them: an `ID`, its SHA256 fingerprint or its comment"},
+			jsonFlag(),
+		},
+	)
+}
+
 // parse reads what depends on where the key is made.
 func (o *initOptions) parse(c *cli.Context) (err error) {
-	if !o.hardware {
-		for _, name := range []string{"serial", "slot", "touch", "pin", "adopt", "force", "overwrite-slot"} {
-			if c.IsSet(name) {
-				return usage("--%s goes with --hardware", name)
-			}
-		}
-		o.algorithm = keys.Ed25519
-		if text := c.String("algorithm"); text != "" {
-			if o.algorithm, err = keys.ParseAlgorithm(text); err != nil {
-				return usage("%w", err)
-			}
-		}
-		return nil
+	if o.protect, err = parseProtection(c); err != nil {
+		return err
 	}
+	switch {
+	case o.hardware && o.sshAgent:
+		return usage("--hardware and --ssh-agent: a key can't be in both")
+	case o.protect != "" && (o.hardware || o.sshAgent):
+		return usage("--keychain, --passphrase and --none are about keys in files: a token has a PIN, and --pin says when it is asked for; an ssh-agent guards its keys itself")
+	case o.sshKey != "" && !o.sshAgent:
+		return usage("--ssh-key goes with --ssh-agent")
+	case o.sshAgent && c.IsSet("algorithm"):
+		return usage("--algorithm doesn't go with --ssh-agent: the agent's key is what it is")
+	case o.hardware:
+		return o.parseHardware(c)
+	}
+	for _, name := range []string{"serial", "slot", "touch", "pin", "adopt", "force", "overwrite-slot"} {
+		if c.IsSet(name) {
+			return usage("--%s goes with --hardware", name)
+		}
+	}
+	o.algorithm = keys.Ed25519
+	if text := c.String("algorithm"); text != "" {
+		if o.algorithm, err = keys.ParseAlgorithm(text); err != nil {
+			return usage("%w", err)
+		}
+	}
+	return nil
+}
+
+func (o *initOptions) parseHardware(c *cli.Context) (err error) {
 	if o.place, err = parseTokenPlace(c); err != nil {
 		return err
 	}
 	o.place.force = c.Bool("force")
 	switch {
-	case o.noPassphrase:
-		return usage("--no-passphrase doesn't go with --hardware: a token has a PIN, and --pin says when it is asked for")
 	case o.adopt && o.place.slot == 0:
 		return &usageError{errAdoptSlot}
 	case o.adopt && (c.IsSet("touch") || c.IsSet("pin") || c.IsSet("algorithm") || c.IsSet("force") || c.IsSet("overwrite-slot")):
@@ -128,14 +161,10 @@ func (a *app) runInit(ctx context.Context, o initOptions) error {
 		if _, err := store.Lookup(o.name); err == nil {
 			return keyExists(store, o.name)
 		}
-		var passphrase keys.Secret
-		if !o.noPassphrase {
-			var err error
-			if passphrase, err = a.newPassphrase(ctx, o.name); err != nil {
-				return err
-			}
+		if o.sshAgent {
+			return a.runInitSSHAgent(ctx, store, o)
 		}
-		record, err := a.makeKey(store, o.name, o.algorithm, passphrase)
+		record, err := a.makeKey(ctx, store, newKey(o.name, o.protect), o.algorithm)
 		if errors.Is(err, fs.ErrExist) {
 			return keyExists(store, o.name)
 		}
@@ -146,18 +175,31 @@ func (a *app) runInit(ctx context.Context, o initOptions) error {
 	})
 }
 
+// makeKey generates and stores a key, protected as w says or a person chooses.
+func (a *app) makeKey(ctx context.Context, store *keys.Store, w lockWish, algorithm keys.Algorithm) (record keys.Record, err error) {
+	key, err := keys.Generate(algorithm)
+	if err != nil {
+		return keys.Record{}, err
+	}
+	typed, err := a.withLock(ctx, w, func(lock keys.Lock) (err error) {
+		record, err = store.Create(ctx, keys.Record{Name: w.name, Created: a.now()}, key, lock)
+		return err
+	})
+	if err != nil {
+		return keys.Record{}, err
+	}
+	if typed && w.keep {
+		a.keepKey(ctx, w.name, key)
+	}
+	a.unlocked[w.name] = key
+	return record, nil
+}
+
 func (a *app) reportInit(f keyFacts, o initOptions) error {
 	if o.json {
 		return a.printJSON(f)
 	}
-	protected := "passphrase: " + map[bool]string{true: "none", false: "yes"}[o.noPassphrase]
-	if f.Token != nil {
-		protected = f.Token.describe()
-	}
-	err := a.printFacts(
-		fact{"key", f.Name + " (" + f.Algorithm + ", " + protected + ")"},
-		fact{"public", f.Public}, fact{"id", f.ID}, fact{"file", f.File},
-	)
+	err := a.printKey("key", f)
 	a.advise(`next: "regkey enroll --registry NAME --key %s" has a registry trust it`, f.Name)
 	return err
 }
@@ -180,15 +222,23 @@ func (e *existsError) Unwrap() error { return fs.ErrExist }
 // suggestedName is this computer's name, as far as it can name a key; else "laptop".
 func suggestedName() string {
 	host, _ := os.Hostname()
-	host, _, _ = strings.Cut(strings.ToLower(host), ".")
+	host, _, _ = strings.Cut(host, ".")
+	if name := nameFrom(host); name != "" {
+		return name
+	}
+	return "laptop"
+}
+
+// nameFrom makes a key's name of a text; "" if nothing is left of it.
+func nameFrom(text string) string {
 	name := strings.Trim(strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '_' {
 			return r
 		}
 		return '-'
-	}, host), "-_")
+	}, strings.ToLower(text)), "-_")
 	if keys.CheckName(name) != nil {
-		return "laptop"
+		return ""
 	}
 	return name
 }

@@ -27,7 +27,7 @@ type tokenPlace struct {
 func tokenPlaceFlags() []cli.Flag {
 	return []cli.Flag{
 		serialFlag(),
-		&cli.StringFlag{Name: "slot", Usage: "the `SLOT` on the token: 9a, 9c, 9d, 9e or 82 to 95 (the first free of 9a, 82 to 95)"},
+		&cli.StringFlag{Name: "slot", Usage: "the `SLOT` on the token: 9a, 9c, 9d, 9e or 82 to 95 (first free of 9a, 82 to 95)"},
 		&cli.StringFlag{Name: "touch", Usage: "the touch `POLICY` of a key on a token: always, cached for 15 s, or never (cached)"},
 		&cli.StringFlag{Name: "pin", Usage: "the PIN `POLICY` of a key on a token: once, always or never (once)"},
 	}

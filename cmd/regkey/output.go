@@ -62,6 +62,9 @@ type keyFacts struct {
 	ID         string `json:"id"`
 	Created    string `json:"created"`
 	File       string `json:"file"`
+	Origin     string `json:"origin,omitzero"`   // "imported", "ssh"; none: made here
+	MayManage  bool   `json:"may-manage"`        // whether a registry may be asked to let it manage an account's keys
+	Leftover   string `json:"leftover,omitzero"` // a second secret file, which an interrupted "regkey protect" left
 
 	Token *keyTokenFacts `json:"token,omitzero"` // of a key in hardware
 }
@@ -91,14 +94,60 @@ func (t *keyTokenFacts) describe() string {
 // factsOf reads a record. A passphrase key whose record file was lost has no public half until it
 // is unlocked.
 func factsOf(store *keys.Store, r keys.Record) keyFacts {
-	f := keyFacts{Name: r.Name, Protection: string(r.Protection), Created: moment(r.Created), File: store.Path(r.Name)}
+	f := keyFacts{
+		Name: r.Name, Protection: string(r.Protection), Created: moment(r.Created), File: store.Path(r.Name),
+		Origin: string(r.Origin), MayManage: r.MayManage(), Leftover: store.Leftover(r),
+	}
 	if !r.Public.IsZero() {
 		f.Algorithm, f.Public, f.ID = r.Public.Algorithm().String(), r.Public.String(), r.Public.ID().String()
 	}
 	if t := r.Token; t != nil {
 		f.Token = &keyTokenFacts{t.Serial, t.Slot, t.Firmware, t.PIN, t.Touch, len(t.Attestation) > 0}
-		// Such a key has no other file.
+	}
+	if !inFile(r) { // such a key has no other file
 		f.File = strings.TrimSuffix(f.File, filepath.Ext(f.File)) + ".toml"
 	}
 	return f
+}
+
+// guard says in a few words what stands between a thief and the key.
+func (f keyFacts) guard() string {
+	switch keys.Protection(f.Protection) {
+	case keys.Unprotected:
+		return "unprotected"
+	case keys.Passphrase:
+		return "with a passphrase"
+	case keys.Keychain:
+		return "with the keychain"
+	case keys.SSHAgent:
+		return "in an ssh-agent"
+	case keys.Elsewhere:
+		return "kept elsewhere"
+	}
+	if f.Token != nil {
+		return f.Token.describe()
+	}
+	return f.Protection
+}
+
+// origin says where a key comes from that was not made here.
+func (f keyFacts) origin() string {
+	return map[keys.Origin]string{keys.Imported: "imported", keys.FromSSH: "an SSH key"}[keys.Origin(f.Origin)]
+}
+
+// printKey shows a key that was made, brought here or changed. An unprotected one is spoken of to
+// whoever can still change that.
+func (a *app) printKey(what string, f keyFacts) error {
+	parts := []string{f.Algorithm, f.guard()}
+	if origin := f.origin(); origin != "" {
+		parts = append(parts, origin)
+	}
+	err := a.printFacts(
+		fact{what, f.Name + " (" + strings.Join(parts, ", ") + ")"},
+		fact{"public", f.Public}, fact{"id", f.ID}, fact{"file", f.File},
+	)
+	if f.Protection == string(keys.Unprotected) {
+		a.advise("regkey: warning: ANYONE WHO CAN READ THIS FILE CAN PUBLISH AS YOU; \"regkey protect %s\" protects it", f.Name)
+	}
+	return err
 }

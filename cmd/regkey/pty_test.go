@@ -57,7 +57,7 @@ func newSession(t *testing.T, environ []string, args ...string) *session {
 	t.Cleanup(cancel)
 	s := &session{t: t, home: filepath.Join(t.TempDir(), "home"), grown: make(chan struct{}, 1)}
 	s.cmd = exec.CommandContext(ctx, "regkey", args...)
-	s.cmd.Env = append(environ, "REGKEY_HOME="+s.home, "CARGO_HOME="+t.TempDir(), "PATH="+os.Getenv("PATH"), "HOME="+t.TempDir())
+	s.cmd.Env = append(append([]string{"REGKEY_AGENT=off"}, environ...), "REGKEY_HOME="+s.home, "CARGO_HOME="+t.TempDir(), "PATH="+os.Getenv("PATH"), "HOME="+t.TempDir())
 	var err error
 	if s.terminal, s.tty, err = pty.Open(); err != nil {
 		t.Fatal(err)
@@ -185,7 +185,7 @@ func TestFullScreen(t *testing.T) {
 }
 
 func TestFullScreenPassphraseIsNotShown(t *testing.T) {
-	s := onTerminal(t, "xterm-256color", "init", "desk")
+	s := onTerminal(t, "xterm-256color", "init", "desk", "--passphrase")
 	s.expect("Passphrase for the new key desk")
 	s.typed("hunter2\r")
 	s.expect("The same again")
@@ -199,9 +199,25 @@ func TestFullScreenPassphraseIsNotShown(t *testing.T) {
 	}
 }
 
+// The first answer is the best that works here; the last one is said loudly.
+func TestFullScreenProtection(t *testing.T) {
+	s := onTerminal(t, "xterm-256color", "init", "desk")
+	s.expect("How is key desk to be protected?")
+	s.expect("nothing: ANYONE WHO CAN READ THIS FILE CAN PUBLISH AS YOU")
+	s.typed("\x1b[B") // down
+	s.typed("\r")
+	s.expect("warning: ANYONE WHO CAN READ THIS FILE CAN PUBLISH AS YOU")
+	if code := s.exit(); code != 0 {
+		t.Fatalf("exit code %d: %q", code, s.shown())
+	}
+	if _, err := os.Stat(filepath.Join(s.home, "keys", "desk.key")); err != nil {
+		t.Error(err)
+	}
+}
+
 // Every way to say "never mind" ends with exit code 4 and changes nothing.
 func TestCancel(t *testing.T) {
-	const name, passphrase = "Name of the new key", "Passphrase for the new key desk"
+	const name, passphrase, protection = "Name of the new key", "Passphrase for the new key desk", "How is key desk to be protected"
 	for _, test := range []struct {
 		name, term string
 		args       []string
@@ -210,13 +226,18 @@ func TestCancel(t *testing.T) {
 	}{
 		{"ctrl-c", "xterm", []string{"init", "--no-passphrase"}, name, "\x03"},
 		{"esc", "xterm", []string{"init", "--no-passphrase"}, name, "\x1b"},
-		{"ctrl-c at a passphrase", "xterm", []string{"init", "desk"}, passphrase, "\x03"},
-		{"signal", "xterm", []string{"init", "desk"}, passphrase, ""},
+		{"ctrl-c at a passphrase", "xterm", []string{"init", "desk", "--passphrase"}, passphrase, "\x03"},
+		{"signal", "xterm", []string{"init", "desk", "--passphrase"}, passphrase, ""},
 		{"ctrl-c line by line", "dumb", []string{"init", "--no-passphrase"}, name, "\x03"},
 		{"ctrl-d line by line", "dumb", []string{"init", "--no-passphrase"}, name, "\x04"},
-		{"ctrl-c at a passphrase line by line", "dumb", []string{"init", "desk"}, passphrase, "\x03"},
-		{"ctrl-d at a passphrase line by line", "dumb", []string{"init", "desk"}, passphrase, "\x04"},
-		{"signal line by line", "dumb", []string{"init", "desk"}, passphrase, ""},
+		{"ctrl-c at a passphrase line by line", "dumb", []string{"init", "desk", "--passphrase"}, passphrase, "\x03"},
+		{"ctrl-d at a passphrase line by line", "dumb", []string{"init", "desk", "--passphrase"}, passphrase, "\x04"},
+		{"signal line by line", "dumb", []string{"init", "desk", "--passphrase"}, passphrase, ""},
+		{"ctrl-c at the protection", "xterm", []string{"init", "desk"}, protection, "\x03"},
+		{"esc at the protection", "xterm", []string{"init", "desk"}, protection, "\x1b"},
+		{"signal at the protection", "xterm", []string{"init", "desk"}, protection, ""},
+		{"ctrl-c at the protection line by line", "dumb", []string{"init", "desk"}, protection, "\x03"},
+		{"ctrl-d at the protection line by line", "dumb", []string{"init", "desk"}, protection, "\x04"},
 		{"termination", "xterm", []string{"init", "--no-passphrase"}, name, "TERM"},
 		{"termination line by line", "dumb", []string{"init", "--no-passphrase"}, name, "TERM"},
 	} {

@@ -20,14 +20,14 @@ import (
 // readerKey is the software key that reads where name, a key in a token, would want a person for
 // each signature. It is made if there is none: without a passphrase, as nobody is asked for it
 // while cargo reads.
-func (a *app) readerKey(life *enroll.Lifecycle, name string) (*keys.Record, error) {
+func (a *app) readerKey(ctx context.Context, life *enroll.Lifecycle, name string) (*keys.Record, error) {
 	reader, err := readerName(life, name)
 	if err != nil {
 		return nil, err
 	}
 	record, err := life.Keys.Lookup(reader)
 	if errors.Is(err, fs.ErrNotExist) {
-		if record, err = a.makeKey(life.Keys, reader, keys.Ed25519, keys.Secret{}); err == nil {
+		if record, err = a.makeKey(ctx, life.Keys, newKey(reader, keys.Unprotected), keys.Ed25519); err == nil {
 			a.say("regkey: made the key %s, which can only read: cargo reads often, and %s wants its PIN or a touch each time;", reader, name)
 			a.say("        it has no passphrase: the mode 0600 of %s alone guards it", life.Keys.Path(reader))
 		}

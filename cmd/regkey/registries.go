@@ -186,9 +186,21 @@ func labels(all []*enroll.Enrolment) []string {
 	return names
 }
 
-// key finds the key with that name; without a name it is the only one, or a person chooses. A key
-// whose record was lost is opened, so that its public half is known.
+// key is [app.lookup], and a key whose record was lost is opened, so that its public half is known.
 func (a *app) key(ctx context.Context, store *keys.Store, name string) (keys.Record, error) {
+	record, err := a.lookup(ctx, store, name)
+	if err == nil && record.Public.IsZero() {
+		var key keys.Signer
+		if key, err = a.unlock(ctx, store, record.Name); err != nil {
+			return keys.Record{}, err
+		}
+		record.Public = key.Public()
+	}
+	return record, err
+}
+
+// lookup finds the key with that name; without a name it is the only one, or a person chooses.
+func (a *app) lookup(ctx context.Context, store *keys.Store, name string) (keys.Record, error) {
 	if name == "" {
 		var err error
 		if name, err = a.chooseKey(ctx, store); err != nil {
@@ -200,17 +212,7 @@ func (a *app) key(ctx context.Context, store *keys.Store, name string) (keys.Rec
 		return keys.Record{}, advised(fmt.Errorf("there is no key %s: %w", name, fs.ErrNotExist),
 			"\"regkey init "+name+"\" makes it; \"regkey status\" lists the keys that there are")
 	}
-	if err != nil {
-		return keys.Record{}, err
-	}
-	if record.Public.IsZero() {
-		key, err := a.unlock(ctx, store, name)
-		if err != nil {
-			return keys.Record{}, err
-		}
-		record.Public = key.Public()
-	}
-	return record, nil
+	return record, err
 }
 
 func (a *app) chooseKey(ctx context.Context, store *keys.Store) (string, error) {

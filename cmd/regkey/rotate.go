@@ -22,8 +22,8 @@ import (
 type rotateOptions struct {
 	registry, old, new, with string
 	overlap                  time.Duration
-	algorithm                string // empty: the old key's
-	noPassphrase             bool
+	algorithm                string          // empty: the old key's
+	protect                  keys.Protection // "": the old key's
 	certificate              string
 	toHardware, toSoftware   bool // neither: as the old key is
 	place                    tokenPlace
@@ -58,15 +58,14 @@ Examples:
 			&cli.StringFlag{Name: "to", Usage: "the `KEY` that comes (laptop, laptop-2, laptop-3, …)"},
 			&cli.StringFlag{Name: "overlap", Usage: "how long the old key still publishes: a `TIME` like 24h or 7d"},
 			&cli.StringFlag{Name: "algorithm", Usage: "the kind of the new key: `ALGORITHM` ed25519 or p384 (the old one's)"},
-			&cli.BoolFlag{Name: "no-passphrase", Usage: "leave the new key unprotected: only the file's mode guards it"},
 			&cli.StringFlag{Name: "with", Usage: "the managing `KEY` that signs, if the old one may not manage (one that is here)"},
 			&cli.BoolFlag{Name: "to-hardware", Usage: "make the new key on a token"},
 			&cli.BoolFlag{Name: "to-software", Usage: "make the new key in a file"},
-		}, append(tokenPlaceFlags(), certificateFlag(), yesFlag(), jsonFlag())...),
+		}, slices.Concat(protectionFlags("the new key"), tokenPlaceFlags(), []cli.Flag{certificateFlag(), yesFlag(), jsonFlag()})...),
 		Action: func(c *cli.Context) error {
 			o := rotateOptions{
 				registry: c.String("registry"), old: c.String("key"), new: c.String("to"), with: c.String("with"),
-				algorithm: c.String("algorithm"), noPassphrase: c.Bool("no-passphrase"),
+				algorithm:   c.String("algorithm"),
 				certificate: c.String("revocation-file"), yes: c.Bool("yes"), json: c.Bool("json"),
 			}
 			if err := noArguments(c); err != nil {

@@ -18,14 +18,17 @@ import (
 // parsePlace reads where the new key is to be.
 func (o *rotateOptions) parsePlace(c *cli.Context) (err error) {
 	o.toHardware, o.toSoftware = c.Bool("to-hardware"), c.Bool("to-software")
+	if o.protect, err = parseProtection(c); err != nil {
+		return err
+	}
 	if o.place, err = parseTokenPlace(c); err != nil {
 		return err
 	}
 	switch {
 	case o.toHardware && o.toSoftware:
 		return usage("--to-hardware and --to-software: the new key can't be both")
-	case o.toHardware && o.noPassphrase:
-		return usage("--no-passphrase doesn't go with --to-hardware: a token has a PIN, and --pin says when it is asked for")
+	case o.toHardware && o.protect != "":
+		return usage("--keychain, --passphrase and --none don't go with --to-hardware: a token has a PIN, and --pin says when it is asked for")
 	}
 	for _, name := range []string{"serial", "slot", "touch", "pin"} {
 		if o.toSoftware && c.IsSet(name) {
@@ -58,7 +61,7 @@ func (a *app) prepareRotation(ctx context.Context, e *enroll.Enrolment, life *en
 	if err != nil || !wantsReader {
 		return err
 	}
-	plan.Read, err = a.readerKey(life, plan.New)
+	plan.Read, err = a.readerKey(ctx, life, plan.New)
 	return err
 }
 
@@ -93,11 +96,10 @@ func (a *app) successor(ctx context.Context, store *keys.Store, old keys.Record,
 			return keys.Record{}, err
 		}
 	}
-	var passphrase keys.Secret
-	if !o.noPassphrase && old.Protection != keys.Unprotected {
-		if passphrase, err = a.newPassphrase(ctx, name); err != nil {
-			return keys.Record{}, err
-		}
+	w := newKey(name, o.protect)
+	w.keep = true // whoever has just typed its passphrase need not do so again for cargo
+	if w.is == "" && inFile(old) {
+		w.is = old.Protection
 	}
-	return a.makeKey(store, name, algorithm, passphrase)
+	return a.makeKey(ctx, store, w, algorithm)
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/cargo-regkey/regkey/internal/lab"
@@ -101,6 +103,9 @@ func TestScripts(t *testing.T) {
 			"code":         inviteCode,
 			"expand":       expand,
 			"lines":        countLines,
+			"member":       setMember,
+			"copy-folder":  copyFolder,
+			"ssh-agent":    startSSHAgent,
 		},
 	})
 }
@@ -199,4 +204,28 @@ func countLines(ts *testscript.TestScript, _ bool, args []string) {
 	if got := len(pattern.FindAllString(ts.ReadFile("stdout"), -1)); got != want {
 		ts.Fatalf("%d lines match %q instead of %d:\n%s", got, args[1], want, ts.ReadFile("stdout"))
 	}
+}
+
+// member FILE NAME VARIABLE sets the variable to a member of the JSON object in the file.
+func setMember(ts *testscript.TestScript, _ bool, args []string) {
+	var object map[string]jsontext.Value
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &object))
+	var text string
+	ts.Check(json.Unmarshal(object[args[1]], &text))
+	if text == "" {
+		ts.Fatalf("%s has no %s", args[0], args[1])
+	}
+	ts.Setenv(args[2], text)
+}
+
+// copy-folder FROM TO copies a folder with all that is in it. TO must not exist.
+func copyFolder(ts *testscript.TestScript, _ bool, args []string) {
+	to := ts.MkAbs(args[1])
+	ts.Check(os.CopyFS(to, os.DirFS(ts.MkAbs(args[0]))))
+	ts.Check(filepath.WalkDir(to, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		return os.Chmod(path, 0o600) // as regkey's files are, which no copy remembers
+	}))
 }

@@ -152,14 +152,18 @@ func (k *trustedKey) may() string {
 	return may
 }
 
+// kind is what a key is, in a column of the table.
 func (f keyFacts) kind() string {
+	kind := f.Algorithm + ", " + map[string]string{
+		"none": "unprotected", "passphrase": "passphrase", "keychain": "keychain", "ssh-agent": "ssh-agent", "elsewhere": "kept elsewhere",
+	}[f.Protection]
 	if f.Token != nil {
-		return fmt.Sprintf("%s, YubiKey %d slot %s", f.Algorithm, f.Token.Serial, f.Token.Slot)
+		kind = fmt.Sprintf("%s, YubiKey %d slot %s", f.Algorithm, f.Token.Serial, f.Token.Slot)
 	}
-	if f.Protection == "none" {
-		return f.Algorithm + ", unprotected"
+	if f.Origin != "" {
+		kind += ", from elsewhere"
 	}
-	return f.Algorithm
+	return kind
 }
 
 func (s *survey) kind(k *trustedKey) string {

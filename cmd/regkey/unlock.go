@@ -1,107 +1,85 @@
-// Opening keys, and the passphrases of new ones.
+// Opening keys for signing, and handing what a person opened to the agent.
 
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 
+	"github.com/cargo-regkey/regkey/internal/agent"
 	"github.com/cargo-regkey/regkey/keys"
 )
 
-// envPassphraseFile names a file that holds the passphrase, for where nobody can be asked.
-const envPassphraseFile = "REGKEY_PASSPHRASE_FILE"
-
-// tries is how often a person may mistype a passphrase.
-const tries = 3
-
-// unlock opens a key of the store, once: further calls get the same key without a question.
-// A key in a token asks for its PIN when it signs.
+// unlock opens a key of the store, once: further calls get the same key without a question. It
+// never takes a key from the agent: whoever changes what is trusted is asked anew. A key in a token
+// asks for its PIN when it signs.
 func (a *app) unlock(ctx context.Context, store *keys.Store, name string) (keys.Signer, error) {
 	if key, found := a.unlocked[name]; found {
 		return key, nil
 	}
-	if record, err := store.Lookup(name); err == nil && record.Protection == keys.Hardware {
-		key, err := a.unlockToken(ctx, record)
-		if err != nil {
-			return nil, err
-		}
-		a.unlocked[name] = key
-		return key, nil
+	var key keys.Signer
+	record, err := store.Lookup(name)
+	switch {
+	case err == nil && record.Protection == keys.Hardware:
+		key, err = a.unlockToken(ctx, record)
+	case err == nil && record.Protection == keys.SSHAgent:
+		key, err = a.unlockSSHAgent(ctx, record)
+	default:
+		key, err = a.unlockFile(ctx, store, name)
 	}
-	asked := 0
-	for {
-		key, err := store.Unlock(ctx, name, func(ctx context.Context, about keys.Record) (keys.Secret, error) {
-			asked++
-			return a.passphrase(ctx, about, asked)
-		})
-		if err == nil {
-			a.unlocked[name] = key
-			return key, nil
-		}
-		if !errors.Is(err, keys.ErrWrongPassphrase) || !a.terminal || asked > tries {
-			return nil, err
-		}
-		a.say("regkey: wrong passphrase, try again")
-	}
-}
-
-// passphrase is the content of the file that the environment names, at the first try; then what a
-// person types.
-func (a *app) passphrase(ctx context.Context, about keys.Record, try int) (keys.Secret, error) {
-	if file := a.getenv(envPassphraseFile); file != "" && try == 1 {
-		return keys.PassphraseFromFile(ctx, file)
-	}
-	if !a.terminal {
-		return keys.Secret{}, nil // which ends in ErrNoPassphrase
-	}
-	return a.secret(ctx, fmt.Sprintf("Passphrase of key %s:", about.Name), "")
-}
-
-// newPassphrase is for a key that is to be made: from the file that the environment names, or typed
-// twice.
-func (a *app) newPassphrase(ctx context.Context, name string) (keys.Secret, error) {
-	if file := a.getenv(envPassphraseFile); file != "" {
-		return keys.PassphraseFromFile(ctx, file)
-	}
-	if !a.terminal {
-		return keys.Secret{}, advised(&missingError{what: "a passphrase for the new key"},
-			"set "+envPassphraseFile+" to a file that holds one",
-			"or give --no-passphrase: then the file's mode alone guards the key")
-	}
-	for range tries {
-		first, err := a.secret(ctx, fmt.Sprintf("Passphrase for the new key %s:", name), "")
-		if err != nil {
-			return keys.Secret{}, err
-		}
-		second, err := a.secret(ctx, "The same again:", "")
-		if err != nil {
-			return keys.Secret{}, err
-		}
-		if bytes.Equal(first.Reveal(), second.Reveal()) {
-			return first, nil
-		}
-		a.say("regkey: the two are not the same, try again")
-	}
-	return keys.Secret{}, errors.New("typing the passphrase: three times two different ones")
-}
-
-// makeKey generates and stores a key. A zero passphrase leaves it unprotected.
-func (a *app) makeKey(store *keys.Store, name string, algorithm keys.Algorithm, passphrase keys.Secret) (keys.Record, error) {
-	key, err := keys.Generate(algorithm)
 	if err != nil {
-		return keys.Record{}, err
-	}
-	lock := keys.NoLock()
-	if !passphrase.IsZero() {
-		lock = keys.PassphraseLock(passphrase)
-	}
-	record, err := store.Create(context.Background(), keys.Record{Name: name, Created: a.now()}, key, lock)
-	if err != nil {
-		return keys.Record{}, err
+		return nil, err
 	}
 	a.unlocked[name] = key
-	return record, nil
+	return key, nil
+}
+
+// unlockFile opens a key whose secret is in a file, asking for its passphrase.
+func (a *app) unlockFile(ctx context.Context, store *keys.Store, name string) (*keys.SoftwareKey, error) {
+	var key *keys.SoftwareKey
+	_, typed, err := a.asking(ctx, passphraseOf(name), func(ask keys.PassphraseFunc) (err error) {
+		key, err = store.Unlock(ctx, name, ask)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if typed {
+		a.keepKey(ctx, name, key)
+	}
+	return key, nil
+}
+
+// keepKey hands a key, whose passphrase a person has just typed, to the agent, which is started if
+// none runs: cargo's next run does not ask again.
+func (a *app) keepKey(ctx context.Context, name string, key *keys.SoftwareKey) {
+	if agent.Off() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, handLimit)
+	defer cancel()
+	client, err := a.agentClient(ctx)
+	if errors.Is(err, agent.ErrNoAgent) {
+		client, err = a.startAgent(ctx)
+	}
+	if err == nil {
+		err = client.Add(ctx, name, key.Secret())
+	}
+	if err != nil {
+		a.advise("regkey: key %s is not kept unlocked for the next time: %v", name, err)
+	}
+}
+
+// forgetKeys has the agent, if one runs, drop all that it holds: a key among it is protected in
+// another way from now on.
+func (a *app) forgetKeys(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, handLimit)
+	defer cancel()
+	client, err := a.agentClient(ctx)
+	if err == nil {
+		err = client.Lock(ctx)
+	}
+	if err != nil && !errors.Is(err, agent.ErrNoAgent) {
+		a.say("regkey: warning: the agent may still hold the key unlocked: %v", err)
+	}
 }

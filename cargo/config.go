@@ -11,6 +11,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/cargo-regkey/regkey/internal/atomicfile"
 )
 
 // An Environment is what cargo's configuration depends on besides files. It is a value, so that
@@ -30,7 +32,7 @@ func CurrentEnvironment() (Environment, error) {
 	}
 	if runtime.GOOS != "windows" {
 		// Getwd believes $PWD, which names the way taken; cargo asks the system.
-		if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		if dir, err = atomicfile.EvalSymlinks(dir); err != nil {
 			return Environment{}, fmt.Errorf("finding the working folder: %w", err)
 		}
 	}
@@ -212,7 +214,7 @@ func chooseFile(folder, base string) (path, over string, err error) {
 // exists says whether path leads to anything. A folder above that is a file, or one that may not
 // be entered, holds no configuration.
 func exists(path string) (bool, error) {
-	_, err := os.Stat(path)
+	_, err := atomicfile.Stat(path)
 	if err == nil {
 		return true, nil
 	}
@@ -230,11 +232,11 @@ func sameFile(a, b string) bool {
 	if a == "" || b == "" {
 		return false
 	}
-	first, err := os.Stat(a)
+	first, err := atomicfile.Stat(a)
 	if err != nil {
 		return false
 	}
-	second, err := os.Stat(b)
+	second, err := atomicfile.Stat(b)
 	return err == nil && os.SameFile(first, second)
 }
 

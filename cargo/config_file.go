@@ -7,11 +7,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/cargo-regkey/regkey/internal/atomicfile"
 )
 
 // maxConfigSize limits a configuration file: real ones have a few kilobytes.
@@ -165,14 +166,14 @@ func readConfigFile(path string) ([]byte, error) {
 		}
 		return nil, fmt.Errorf("reading cargo's configuration %q: %w", path, err)
 	}
-	info, err := os.Stat(path)
+	info, err := atomicfile.Stat(path)
 	if err != nil {
 		return fail(err)
 	}
 	if !info.Mode().IsRegular() {
 		return fail(errors.New("not a regular file"))
 	}
-	file, err := os.Open(path)
+	file, err := atomicfile.Open(path)
 	if err != nil {
 		return fail(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/cargo-regkey/regkey/internal/atomicfile"
@@ -95,9 +94,9 @@ func (c *Config) checkNames(name, index string) error {
 }
 
 func (e *Edit) open() error {
-	target, err := filepath.EvalSymlinks(e.File)
+	target, err := atomicfile.EvalSymlinks(e.File)
 	if errors.Is(err, fs.ErrNotExist) {
-		if _, err := os.Lstat(e.File); err == nil {
+		if _, err := atomicfile.Lstat(e.File); err == nil {
 			return fmt.Errorf("editing cargo's configuration %q: the symbolic link leads nowhere", e.File)
 		}
 		e.target = e.File
@@ -107,7 +106,7 @@ func (e *Edit) open() error {
 		return fmt.Errorf("editing cargo's configuration %q: %w", e.File, err)
 	}
 	e.target = target
-	info, err := os.Stat(target)
+	info, err := atomicfile.Stat(target)
 	if err != nil {
 		return fmt.Errorf("editing cargo's configuration %q: %w", e.File, err)
 	}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -56,7 +55,7 @@ func OpenState(home, index, account string) *State {
 		account = name
 	}
 	own := stateAt(home, folderOf(index, account))
-	if _, err := os.Stat(own.dir); err == nil || !first.freeFor(account) {
+	if _, err := atomicfile.Stat(own.dir); err == nil || !first.freeFor(account) {
 		return own
 	}
 	return first
@@ -170,7 +169,7 @@ func ListEnrolments(home string) ([]*Enrolment, error) {
 }
 
 func listStates(home string) ([]*State, error) {
-	folders, err := os.ReadDir(filepath.Join(home, "registries"))
+	folders, err := atomicfile.ReadDir(filepath.Join(home, "registries"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("listing enrolments: %w", err)
 	}

@@ -8,11 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/cargo-regkey/regkey/internal/atomicfile"
 )
 
 func historyName(version int) string {
@@ -66,7 +67,7 @@ func (s *State) History() ([]*SignedKeyset, error) {
 	if err != nil {
 		return nil, err
 	}
-	files, err := os.ReadDir(filepath.Join(s.dir, "keysets"))
+	files, err := atomicfile.ReadDir(filepath.Join(s.dir, "keysets"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("listing keysets: %w", err)
 	}

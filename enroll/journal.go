@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -270,7 +269,7 @@ func (j *Journal) End(i *Intent) error { return atomicfile.Remove(j.path(i.ID)) 
 // Intents are all that are not complete, in the order in which they were begun. A file that can't be
 // read is an error, which then comes with the others.
 func (j *Journal) Intents() ([]*Intent, error) {
-	files, err := os.ReadDir(j.dir)
+	files, err := atomicfile.ReadDir(j.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("listing the journal: %w", err)
 	}

@@ -8,12 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/cargo-regkey/regkey/internal/atomicfile"
 	"github.com/cargo-regkey/regkey/keys"
 )
 
@@ -45,7 +45,7 @@ func (l *Lifecycle) reads(e Entry, revoked []keys.ID) bool {
 
 // hasSecret reports whether the software key's secret is here: the public facts may outlive it.
 func (l *Lifecycle) hasSecret(name string) bool {
-	_, err := os.Stat(l.Keys.Path(name))
+	_, err := atomicfile.Stat(l.Keys.Path(name))
 	return err == nil
 }
 
@@ -56,7 +56,7 @@ func (l *Lifecycle) hasSecret(name string) bool {
 func (l *Lifecycle) FitsReader(name string) (bool, error) {
 	record, err := l.Keys.Lookup(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		_, err := os.Lstat(l.certificatePath(name))
+		_, err := atomicfile.Lstat(l.certificatePath(name))
 		return errors.Is(err, fs.ErrNotExist), nil
 	}
 	if err != nil || record.Protection == keys.Hardware || !l.hasSecret(name) {
@@ -77,7 +77,7 @@ func (l *Lifecycle) FitsReader(name string) (bool, error) {
 		}
 		revoked = append(revoked, k.Revoked...)
 	}
-	_, err = os.Lstat(l.certificatePath(name))
+	_, err = atomicfile.Lstat(l.certificatePath(name))
 	free := errors.Is(err, fs.ErrNotExist) || l.sameCertificate(l.certificatePath(name), record.Public, fs.ErrExist) == nil
 	return free && !slices.Contains(revoked, id), nil
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -34,7 +33,7 @@ func (s *State) setAside(now time.Time) (target string, err error) {
 		return "", err
 	}
 	target = filepath.Join(s.home(), "former", filepath.Base(s.dir)+"-"+now.UTC().Format("20060102T150405.000Z"))
-	if err := os.Rename(s.dir, target); err != nil {
+	if err := atomicfile.Rename(s.dir, target); err != nil {
 		return "", fmt.Errorf("setting the old keyset aside: %w", err)
 	}
 	return target, nil
@@ -91,7 +90,7 @@ func (s *State) Revocations() ([]*SignedRevocation, error) {
 	if s.fault != nil {
 		return nil, s.fault
 	}
-	files, err := os.ReadDir(filepath.Join(s.dir, "revocations"))
+	files, err := atomicfile.ReadDir(filepath.Join(s.dir, "revocations"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("listing revocations: %w", err)
 	}
@@ -154,7 +153,7 @@ func (s *State) pending() (*pending, error) {
 
 // Pending reports whether signed bytes wait for the registry's answer.
 func (s *State) Pending() bool {
-	_, err := os.Stat(filepath.Join(s.dir, "pending.toml"))
+	_, err := atomicfile.Stat(filepath.Join(s.dir, "pending.toml"))
 	return err == nil
 }
 
@@ -175,11 +174,11 @@ func (s *State) read(name string) ([]byte, error) {
 
 // readFile reads a file of at most limit bytes. The error names the path.
 func readFile(path string, limit int64) ([]byte, error) {
-	info, err := os.Stat(path)
+	info, err := atomicfile.Stat(path)
 	if err == nil && info.Size() > limit {
 		return nil, fmt.Errorf("%q is larger than %d bytes", path, limit)
 	}
-	return os.ReadFile(path)
+	return atomicfile.ReadFile(path)
 }
 
 func (s *State) readTOML(name string, into any) error {

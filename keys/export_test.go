@@ -4,7 +4,6 @@ package keys
 
 import (
 	"context"
-	"io/fs"
 )
 
 // SetWorkFactors changes what scrypt costs when a key is written, and at most when one is opened.
@@ -48,23 +47,4 @@ func SealKey(key *SoftwareKey, passphrase string) ([]byte, error) {
 // OpenKey opens the content of a key file, without a keychain.
 func OpenKey(ctx context.Context, data Secret, ask PassphraseFunc) (*SoftwareKey, error) {
 	return opener{ask: ask}.open(ctx, data, Record{})
-}
-
-// Around is the same store, of which every change of a file goes through around: do makes the change,
-// path names the file.
-func (s *Store) Around(around func(what, path string, do func() error) error) *Store {
-	with := *s
-	writing := func(what string, write func(string, []byte, fs.FileMode) error) func(string, []byte, fs.FileMode) error {
-		return func(path string, data []byte, perm fs.FileMode) error {
-			return around(what, path, func() error { return write(path, data, perm) })
-		}
-	}
-	removing := func(what string, remove func(string) error) func(string) error {
-		return func(path string) error { return around(what, path, func() error { return remove(path) }) }
-	}
-	with.files = files{
-		create: writing("create", realFiles.create), write: writing("write", realFiles.write),
-		remove: removing("remove", realFiles.remove), tidy: removing("tidy", realFiles.tidy),
-	}
-	return &with
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/cargo-regkey/regkey/internal/atomicfile"
 )
 
 // Hardware keys are made in a PIV token and never leave it: the store holds only their record.
@@ -134,5 +136,5 @@ func (s *Store) createOnlyRecord(r Record) error {
 	if err := s.checkFree(r.Name); err != nil {
 		return err
 	}
-	return s.files.create(s.file(r.Name, recordExt), text, 0o600)
+	return atomicfile.Create(s.file(r.Name, recordExt), text, 0o600)
 }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"filippo.io/age"
 	"github.com/creack/pty"
 
+	"github.com/cargo-regkey/regkey/internal/faults"
 	"github.com/cargo-regkey/regkey/keys"
 )
 
@@ -187,7 +189,7 @@ func TestProtectWithoutRecord(t *testing.T) {
 		if err := os.Symlink("nowhere", filepath.Join(c.dir, "k.toml")); err != nil {
 			t.Skip(err)
 		}
-		if err := c.protect(from, "q", nil); err != nil {
+		if err := c.protect(from, "q", faults.Record()); err != nil {
 			t.Fatal(err)
 		}
 		if got := ways(t, c.dir, c.keychain, c.key.Public()); !slices.Equal(got, []way{"q"}) || len(c.keychain.items) != 0 {
@@ -213,24 +215,42 @@ func TestRecordBehindItsFile(t *testing.T) {
 	}
 }
 
-func TestCreateInKeychainFails(t *testing.T) {
-	fails := errors.New("no")
-	for _, at := range []string{"keychain store", "keychain fetch", "create k.age", "create k.toml"} {
-		k := newKeychain()
-		s, dir := newStore(t)
-		around := func(what, path string, do func() error) error {
-			if at == what || at == what+" "+filepath.Base(path) {
-				return fails
+// TestCreateFails has every call fail, one at a time: either there is the key, or nothing.
+func TestCreateFails(t *testing.T) {
+	for _, w := range []way{"none", "keychain", "p"} {
+		recorded := faults.Record()
+		whole, dir := newStore(t)
+		end := recorded.Files(dir)
+		_, err := whole.WithKeychain(recorded.Keychain(newKeychain())).Create(t.Context(), keys.Record{Name: "k", Created: created}, generate(t, keys.Ed25519), w.lock())
+		end()
+		if calls := recorded.Calls(); err != nil || len(calls) < 10 {
+			t.Fatalf("%s: %v, after %d calls", w, err, len(calls))
+		}
+		for n, call := range recorded.Calls() {
+			k, run := newKeychain(), faults.Stop(n, faults.Error)
+			s, dir := newStore(t)
+			end := run.Files(dir)
+			key := generate(t, keys.Ed25519)
+			_, err := s.WithKeychain(run.Keychain(k)).Create(t.Context(), keys.Record{Name: "k", Created: created}, key, w.lock())
+			end()
+			what := fmt.Sprint(w, ": ", call)
+			if err == nil {
+				if open := ways(t, dir, k, key.Public()); len(open) != 1 || open[0] != w {
+					t.Errorf("%s: no error, and it opens with %q", what, open)
+				}
+				continue
 			}
-			return do()
-		}
-		k.around = around
-		_, err := s.WithKeychain(k).Around(around).Create(t.Context(), keys.Record{Name: "k", Created: created}, generate(t, keys.Ed25519), keys.KeychainLock())
-		if !errors.Is(err, fails) {
-			t.Errorf("%s: %v", at, err)
-		}
-		if files := snapshot(t, dir); len(files) != 1 || len(k.items) != 0 {
-			t.Errorf("%s: left %v and %d items", at, files, len(k.items))
+			if !errors.Is(err, faults.ErrInjected) && !errors.Is(err, fs.ErrExist) { // what can't be looked at counts as there
+				t.Errorf("%s: %v", what, err)
+			}
+			for path := range snapshot(t, dir) {
+				if base := filepath.Base(path); strings.HasPrefix(base, "k") && path != dir || strings.HasSuffix(base, ".tmp") {
+					t.Errorf("%s: left %s", what, base)
+				}
+			}
+			if len(k.items) != 0 {
+				t.Errorf("%s: left %d items", what, len(k.items))
+			}
 		}
 	}
 }
@@ -419,7 +439,7 @@ func TestProtectOpensFirst(t *testing.T) {
 	for _, from := range []way{"none", "p", "keychain"} {
 		c := newStopping(t, from)
 		writing, most := keys.SetWorkFactors(13, 12) // such a file is refused when it is opened
-		err := c.protect(from, "q", nil)
+		err := c.protect(from, "q", faults.Record())
 		keys.SetWorkFactors(writing, most)
 		if err == nil || !strings.Contains(err.Error(), "opening what was just sealed") {
 			t.Errorf("from %s: %v", from, err)
@@ -433,13 +453,15 @@ func TestProtectOpensFirst(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = c.protect(from, "keychain", func(what, id string, do func() error) error {
+		c.keychain.around = func(what, id string, do func() error) error {
 			err := do()
 			if what == "keychain store" {
 				c.keychain.items[id] = other.String()
 			}
 			return err
-		})
+		}
+		err = c.protect(from, "keychain", faults.Record())
+		c.keychain.around = nil
 		if err == nil || !strings.Contains(err.Error(), "opening what was just sealed") {
 			t.Errorf("from %s: %v", from, err)
 		}

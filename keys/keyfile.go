@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"github.com/cargo-regkey/regkey/internal/atomicfile"
 )
 
 const (
@@ -100,7 +102,7 @@ func readLimited(ctx context.Context, path string, limit int64, check fileCheck)
 }
 
 func readWhole(path string, limit int64, check fileCheck) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := atomicfile.Open(path)
 	if err != nil {
 		return nil, reason(err)
 	}
@@ -113,7 +115,7 @@ func readWhole(path string, limit int64, check fileCheck) ([]byte, error) {
 		return nil, errors.New("it is a folder")
 	}
 	if check != nil {
-		if err := check(f, info); err != nil {
+		if err := check(f.File, info); err != nil {
 			return nil, err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cargo-regkey/regkey/internal/faults"
 	"github.com/cargo-regkey/regkey/keys"
 )
 
@@ -127,7 +128,7 @@ func TestItemsAreTheStoresOwn(t *testing.T) {
 	if left := keys.OpenStore(c.dir).Leftover(c.record); left != filepath.Join(c.dir, "k.age") {
 		t.Errorf("Leftover = %q", left)
 	}
-	if err := c.protect("none", "none", nil); err != nil {
+	if err := c.protect("none", "none", faults.Record()); err != nil {
 		t.Error(err)
 	}
 	c.whole("settled", "none")

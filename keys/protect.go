@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+
+	"github.com/cargo-regkey/regkey/internal/atomicfile"
 )
 
 // Protect changes how the key is protected, from any protection of a key in a file to any; a passphrase
@@ -59,7 +61,7 @@ func (s *Store) protect(ctx context.Context, name string, ask PassphraseFunc, to
 
 // checkSame refuses a key that was changed between its opening and the lock.
 func (s *Store) checkSame(ctx context.Context, was opened) error {
-	now, _, err := s.lookup(was.record.Name)
+	now, _, err := s.lookupSure(was.record.Name)
 	if err != nil {
 		return err
 	}
@@ -88,7 +90,7 @@ func (s *Store) replace(ctx context.Context, was opened, to Lock) error {
 	}
 	next := record
 	next.Protection = to.protection
-	if err := s.files.write(s.secretPath(next), sealed, 0o600); err != nil {
+	if err := atomicfile.Write(s.secretPath(next), sealed, 0o600); err != nil {
 		return err
 	}
 	if s.secretPath(next) == s.secretPath(record) {
@@ -100,7 +102,11 @@ func (s *Store) replace(ctx context.Context, was opened, to Lock) error {
 // prepare makes the new form in memory and in the keychain, and has it opened. First the record notes
 // every item of the keychain that this concerns, as the files that name them come and go.
 func (s *Store) prepare(ctx context.Context, record *Record, key *SoftwareKey, to Lock, item string) ([]byte, error) {
-	items := addItem(record.items, s.itemOf(record.Name))
+	before, err := s.itemOf(record.Name)
+	if err != nil {
+		return nil, err
+	}
+	items := addItem(record.items, before)
 	if to.protection == Keychain {
 		items = addItem(items, item)
 	}
@@ -121,11 +127,12 @@ func (s *Store) prepare(ctx context.Context, record *Record, key *SoftwareKey, t
 // interrupted writing left, and then items of the keychain. Whatever state it finds, it changes
 // nothing of the form that counts, so it may run at any time under the lock.
 func (s *Store) settle(ctx context.Context, name string) (Record, error) {
-	record, _, err := s.lookup(name)
+	// Were the item in use overlooked, it would be deleted below, and the key be lost with it.
+	record, item, err := s.lookupSure(name)
 	if err != nil {
 		return Record{}, err
 	}
-	before, item := record.items, s.itemOf(name)
+	before := record.items
 	record.items = addItem(record.items, item)
 	other, used := s.file(name, plainExt), item
 	if !record.isSealed() {
@@ -137,7 +144,7 @@ func (s *Store) settle(ctx context.Context, name string) (Record, error) {
 		}
 	}
 	// An unprotected file goes before anything that may wait for the keychain.
-	err = errors.Join(s.files.remove(other), s.files.tidy(s.secretPath(record)), s.files.tidy(s.file(name, recordExt)))
+	err = errors.Join(atomicfile.Remove(other), atomicfile.Tidy(s.secretPath(record)), atomicfile.Tidy(s.file(name, recordExt)))
 	if err != nil {
 		return Record{}, err
 	}
@@ -194,7 +201,7 @@ func (s *Store) writeRecord(r Record) error {
 	if err != nil {
 		return err
 	}
-	return s.files.write(s.file(r.Name, recordExt), text, 0o600)
+	return atomicfile.Write(s.file(r.Name, recordExt), text, 0o600)
 }
 
 // writeRecordIfOther writes a record unless the file says the same already.

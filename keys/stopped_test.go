@@ -10,9 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
+	"github.com/cargo-regkey/regkey/internal/faults"
 	"github.com/cargo-regkey/regkey/keys"
 )
 
@@ -93,49 +93,6 @@ func ways(t testing.TB, dir string, k *memoryKeychain, want keys.PublicKey) (ope
 	return open
 }
 
-var errStopped = errors.New("stopped here")
-
-// A stop is one way to end at a step.
-type stop string
-
-const (
-	crashBefore stop = "crash before"
-	crashAfter  stop = "crash after"
-	crashAmid   stop = "crash amid" // of a writing: what was written so far stays
-	failBefore  stop = "failure"
-	failAfter   stop = "failure after" // done, but reported as failed
-)
-
-// stoppedAt stops at the nth step and notes all.
-func stoppedAt(n int, how stop, steps *[]string) func(what, path string, do func() error) error {
-	dead := false
-	return func(what, path string, do func() error) error {
-		if dead {
-			panic(errStopped) // nothing happens after a crash
-		}
-		*steps = append(*steps, what+" "+filepath.Base(path))
-		if len(*steps)-1 != n {
-			return do()
-		}
-		dead = strings.HasPrefix(string(how), "crash")
-		switch how {
-		case crashAmid:
-			if what == "write" {
-				temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".4711.tmp")
-				if err := os.WriteFile(temp, []byte("half of it"), 0o600); err != nil {
-					panic(err)
-				}
-			}
-		case crashAfter, failAfter:
-			_ = do()
-		}
-		if dead {
-			panic(errStopped)
-		}
-		return errStopped
-	}
-}
-
 // A stopping is a key whose protection is about to be changed, and the change stopped.
 type stopping struct {
 	t        *testing.T
@@ -170,20 +127,11 @@ func newStopping(t *testing.T, from way) *stopping {
 	return c
 }
 
-// protect runs [keys.Store.Protect] with the passphrase that the key has now. A panic is a crash.
-func (c *stopping) protect(now, to way, around func(what, path string, do func() error) error) (err error) {
-	s := keys.OpenStore(c.dir).WithKeychain(c.keychain)
-	if around != nil {
-		s = s.Around(around)
-		c.keychain.around = around
-		defer func() {
-			c.keychain.around = nil
-			if stopped := recover(); stopped != nil && stopped != errStopped { //nolint:errorlint // the very value
-				panic(stopped)
-			}
-		}()
-	}
-	_, err = s.Protect(context.Background(), "k", ask(string(now)), to.lock())
+// protect runs [keys.Store.Protect] with the passphrase that the key has now.
+func (c *stopping) protect(now, to way, run *faults.Run) error {
+	defer run.Files(c.dir)()
+	s := keys.OpenStore(c.dir).WithKeychain(run.Keychain(c.keychain))
+	_, err := s.Protect(context.Background(), "k", ask(string(now)), to.lock())
 	return err
 }
 
@@ -244,7 +192,7 @@ func TestProtect(t *testing.T) {
 		s := newStopping(t, from)
 		s.way("made", from)
 		s.whole("made", from)
-		if err := s.protect(from, to, nil); err != nil {
+		if err := s.protect(from, to, faults.Record()); err != nil {
 			t.Errorf("%s to %s: %v", from, to, err)
 			continue
 		}
@@ -253,44 +201,50 @@ func TestProtect(t *testing.T) {
 	}
 }
 
-// TestProtectStopped stops every transition at every change of a file or of the keychain, in every way.
+// TestProtectStopped stops every transition at every call, in every way.
 func TestProtectStopped(t *testing.T) {
 	for _, c := range transitions {
 		from, to := c[0], c[1]
 		t.Run(string(from+" to "+to), func(t *testing.T) {
 			t.Parallel()
-			var steps []string
-			if err := newStopping(t, from).protect(from, to, stoppedAt(-1, "", &steps)); err != nil || len(steps) < 3 {
-				t.Fatalf("%d steps: %v", len(steps), err)
+			recorded, points := faults.Record(), 0
+			if err := newStopping(t, from).protect(from, to, recorded); err != nil || len(recorded.Calls()) < 15 {
+				t.Fatalf("%d calls: %v", len(recorded.Calls()), err)
 			}
-			for n, step := range steps {
-				for _, how := range []stop{crashBefore, crashAfter, crashAmid, failBefore, failAfter} {
-					if how != crashAmid || strings.HasPrefix(step, "write") {
-						stopOnce(t, from, to, n, how)
-					}
+			for n, call := range recorded.Calls() {
+				modes := append(faults.Modes(call), faults.ErrorAfter)
+				if call.Reads() {
+					modes = []faults.Mode{faults.Error}
+				}
+				for _, mode := range modes {
+					points++
+					stopOnce(t, from, to, n, call, mode)
 				}
 			}
+			t.Logf("%d calls, stopped in %d ways", len(recorded.Calls()), points)
 		})
 	}
 }
 
 // stopOnce stops, looks, and then completes what was begun, or goes back.
-func stopOnce(t *testing.T, from, to way, n int, how stop) {
+func stopOnce(t *testing.T, from, to way, n int, call faults.Call, mode faults.Mode) {
 	t.Helper()
 	for _, then := range []way{to, from} {
-		s := newStopping(t, from)
-		var steps []string
-		err := s.protect(from, to, stoppedAt(n, how, &steps))
-		what := fmt.Sprintf("%s at %s (step %d)", how, steps[n], n)
-		if strings.HasPrefix(string(how), "failure") && !errors.Is(err, errStopped) {
-			t.Errorf("%s: not reported: %v", what, err)
+		s, run := newStopping(t, from), faults.Stop(n, mode)
+		err := s.protect(from, to, run)
+		what := fmt.Sprintf("%s at %v (call %d)", mode, call, n)
+		if !run.Stopped() {
+			t.Errorf("%s: the call was not reached", what)
 		}
 		now := s.way(what, from, to)
 		if left := (*keys.ItemsLeftError)(nil); errors.As(err, &left) {
 			s.way(what, to)
+		} else if err == nil { // what failed does not matter, so everything is as it should be
+			s.way(what, to)
+			s.whole(what, to)
 		}
 		what += ", then to " + string(then)
-		if err := s.protect(now, then, nil); err != nil {
+		if err := s.protect(now, then, faults.Record()); err != nil {
 			t.Errorf("%s: %v", what, err)
 			continue
 		}

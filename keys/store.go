@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,20 +38,11 @@ const lockLimit = 10 * time.Second
 type Store struct {
 	dir      string
 	keychain SystemKeychain // nil: none
-	files    files
 }
-
-// files is how a store changes its folder. A field, so that a test can stop it at every step.
-type files struct {
-	create, write func(path string, data []byte, perm fs.FileMode) error
-	remove, tidy  func(path string) error
-}
-
-var realFiles = files{atomicfile.Create, atomicfile.Write, atomicfile.Remove, atomicfile.Tidy}
 
 // OpenStore is the store in the folder dir. The folder is made by the first [Store.Create]; until
 // then the store is empty.
-func OpenStore(dir string) *Store { return &Store{dir: dir, files: realFiles} }
+func OpenStore(dir string) *Store { return &Store{dir: dir} }
 
 // Create stores key under the name of r, protected by lock, with r's time, in whole seconds, and
 // origin. It returns the whole record. If anything of that name is there, even a file without its
@@ -89,11 +79,11 @@ func (s *Store) create(ctx context.Context, record Record, key *SoftwareKey, to 
 	sealed, err := s.seal(ctx, key, to, item)
 	path := s.secretPath(record)
 	if err == nil {
-		err = s.files.create(path, sealed, 0o600)
+		err = atomicfile.Create(path, sealed, 0o600)
 	}
 	if err == nil {
-		if err = s.files.create(s.file(record.Name, recordExt), text, 0o600); err != nil {
-			err = errors.Join(err, s.files.remove(path))
+		if err = atomicfile.Create(s.file(record.Name, recordExt), text, 0o600); err != nil {
+			err = errors.Join(err, atomicfile.Remove(path))
 		}
 	}
 	if err != nil && to.protection == Keychain {
@@ -163,14 +153,15 @@ func (s *Store) removeKey(ctx context.Context, name string) error {
 		return err
 	}
 	defer unlock()
-	items := addItem("", s.itemOf(name))
+	item, _ := s.itemOf(name) // of a file that can't be read it stays behind, and opens nothing
+	items := addItem("", item)
 	if record, _, err := s.lookup(name); err == nil {
 		items += record.items
 	}
 	// The items go first: were they last, an interruption would leave them with nothing to name them.
 	_, left := s.deleteItems(ctx, items, "")
 	for _, ext := range []string{protectedExt, plainExt, recordExt} {
-		if err := s.files.remove(s.file(name, ext)); err != nil {
+		if err := atomicfile.Remove(s.file(name, ext)); err != nil {
 			return err
 		}
 	}
@@ -180,7 +171,7 @@ func (s *Store) removeKey(ctx context.Context, name string) error {
 // List is all keys, sorted by name. A key whose record can't be read is left out and named in
 // the error, which then comes with the others.
 func (s *Store) List() ([]Record, error) {
-	entries, err := os.ReadDir(s.dir)
+	entries, err := atomicfile.ReadDir(s.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -264,7 +255,7 @@ func (s *Store) lock(ctx context.Context) (unlock func(), err error) {
 
 // exists counts what can't be looked at as there, so that it is never overwritten.
 func exists(path string) bool {
-	_, err := os.Lstat(path)
+	_, err := atomicfile.Lstat(path)
 	return !errors.Is(err, fs.ErrNotExist)
 }
 

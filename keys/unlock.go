@@ -7,7 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
+
+	"github.com/cargo-regkey/regkey/internal/atomicfile"
 )
 
 // Lookup is the record of one key. It reads one small file, two if the key is sealed, and never the
@@ -26,28 +27,49 @@ func (s *Store) Lookup(name string) (Record, error) {
 
 // lookup is [Store.Lookup], and reports whether the record file was lost.
 func (s *Store) lookup(name string) (record Record, lost bool, err error) {
+	record, lost, _, err = s.look(name)
+	return record, lost, err
+}
+
+// lookupSure is lookup for whoever is about to delete by what it says: a secret file that can't be read
+// is an error. item is the keychain's that the key's .age file names, though it may not be what counts;
+// "" if there is none.
+func (s *Store) lookupSure(name string) (record Record, item string, err error) {
+	record, _, unsure, err := s.look(name)
+	if err = errors.Join(err, unsure); err != nil {
+		return Record{}, "", err
+	}
+	item, err = s.itemOf(name)
+	return record, item, err
+}
+
+// look is lookup, with the error that kept it from telling the protection of a sealed key.
+func (s *Store) look(name string) (record Record, lost bool, unsure, err error) {
 	if err := CheckName(name); err != nil {
-		return Record{}, false, err
+		return Record{}, false, nil, err
 	}
 	path := s.file(name, recordExt)
 	text, err := readLimited(context.Background(), path, maxKeyFileSize, nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		record, err = s.recordFromSecret(name)
-		return record, true, err
+		return record, true, nil, err
 	}
 	if err != nil {
-		return Record{}, false, fmt.Errorf("reading %q: %w", path, err)
+		return Record{}, false, nil, fmt.Errorf("reading %q: %w", path, err)
 	}
 	record, err = parseRecord(name, text)
 	if err != nil {
-		return Record{}, false, fmt.Errorf("reading %q: %w", path, err)
+		return Record{}, false, nil, fmt.Errorf("reading %q: %w", path, err)
 	}
-	if record.isSealed() {
-		if seal, err := s.sealOf(name); err == nil {
-			record.Protection = seal.protection
-		}
+	if !record.isSealed() {
+		return record, false, nil, nil
 	}
-	return record, false, nil
+	seal, err := s.sealOf(name)
+	if err != nil {
+		return record, false, err, nil
+	}
+	record.Protection = seal.protection
+	return record, false, nil, nil
 }
 
 // sealOf is what the header of a key's .age file says. The file's mode is not judged: nothing of
@@ -59,22 +81,26 @@ func (s *Store) sealOf(name string) (seal, error) {
 		return seal{}, fmt.Errorf("reading %q: %w", path, err)
 	}
 	if !isSealed(data) {
-		return seal{}, fmt.Errorf("reading %q: it is no armored age file", path)
+		return seal{}, fmt.Errorf("reading %q: %w", path, errNoSeal)
 	}
 	found, err := parseSeal(data)
 	if err != nil {
-		return seal{}, fmt.Errorf("reading %q: %w", path, err)
+		return seal{}, fmt.Errorf("reading %q: %w: %w", path, errNoSeal, err)
 	}
 	return found, nil
 }
 
-// itemOf is the id of the keychain's item that a key's .age file names; empty if there is none.
-func (s *Store) itemOf(name string) string {
+// errNoSeal is for a .age file whose content is something else.
+var errNoSeal = errors.New("it is no armored age file of a key")
+
+// itemOf is the id of the keychain's item that a key's .age file names; empty if there is none. What
+// can't be read may name one, and is an error.
+func (s *Store) itemOf(name string) (string, error) {
 	found, err := s.sealOf(name)
-	if err != nil {
-		return ""
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNoSeal) {
+		return "", nil
 	}
-	return found.item
+	return found.item, err
 }
 
 // recordFromSecret is as much of a record as the secret file alone gives; its time is when the file
@@ -93,7 +119,7 @@ func (s *Store) recordFromSecret(name string) (Record, error) {
 		record.Protection = seal.protection
 	}
 	path := s.secretPath(record)
-	info, err := os.Stat(path)
+	info, err := atomicfile.Stat(path)
 	if err != nil {
 		return Record{}, fmt.Errorf("reading %q: %w", path, reason(err))
 	}
@@ -193,6 +219,6 @@ func (s *Store) restoreRecord(ctx context.Context, record Record) {
 	defer unlock()
 	// Nobody may have removed the key meanwhile.
 	if exists(s.secretPath(record)) {
-		_ = s.files.create(s.file(record.Name, recordExt), text, 0o600)
+		_ = atomicfile.Create(s.file(record.Name, recordExt), text, 0o600)
 	}
 }

@@ -23,8 +23,8 @@ func Write(path string, data []byte, perm fs.FileMode) error {
 	if err != nil {
 		return fmt.Errorf("writing %q: %w", path, err)
 	}
-	if err := os.Rename(temp, path); err != nil {
-		_ = os.Remove(temp)
+	if err := rename(temp, path); err != nil {
+		_ = unlink(temp)
 		return fmt.Errorf("writing %q: %w", path, err)
 	}
 	if err := syncFolder(filepath.Dir(path)); err != nil {
@@ -39,7 +39,7 @@ func Write(path string, data []byte, perm fs.FileMode) error {
 // not before. The file system must know hard links.
 func Create(path string, data []byte, perm fs.FileMode) error {
 	// What exists is found here before anything is written; the link below is what decides.
-	if _, err := os.Lstat(path); err == nil {
+	if _, err := Lstat(path); err == nil {
 		return fmt.Errorf("creating %q: %w", path, fs.ErrExist)
 	}
 	temp, err := writeTemp(path, data, perm)
@@ -47,13 +47,13 @@ func Create(path string, data []byte, perm fs.FileMode) error {
 		return fmt.Errorf("creating %q: %w", path, err)
 	}
 	// A rename would replace silently what another process made meanwhile; link refuses.
-	err = os.Link(temp, path)
-	_ = os.Remove(temp)
+	err = call("link", path, func() error { return os.Link(temp, path) })
+	_ = unlink(temp)
 	if err != nil {
 		return fmt.Errorf("creating %q: %w", path, err)
 	}
 	if err := syncFolder(filepath.Dir(path)); err != nil {
-		_ = os.Remove(path)
+		_ = unlink(path)
 		return fmt.Errorf("creating %q: %w", path, err)
 	}
 	return nil
@@ -75,7 +75,7 @@ func Tidy(path string) error {
 // remove deletes those files in the folder of path whose name is chosen.
 func remove(path string, chosen func(name string) bool) error {
 	folder := filepath.Dir(path)
-	entries, err := os.ReadDir(folder)
+	entries, err := ReadDir(folder)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -86,7 +86,7 @@ func remove(path string, chosen func(name string) bool) error {
 		if !chosen(entry.Name()) {
 			continue
 		}
-		if err := os.Remove(filepath.Join(folder, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := unlink(filepath.Join(folder, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("removing %q: %w", path, err)
 		}
 	}
@@ -99,7 +99,7 @@ func remove(path string, chosen func(name string) bool) error {
 // MkdirAll makes the folder path and those above it that are missing, with the mode perm
 // before umask, and makes their entries durable. One that is there already keeps its mode.
 func MkdirAll(path string, perm fs.FileMode) error {
-	switch info, err := os.Stat(path); {
+	switch info, err := Stat(path); {
 	case err == nil && info.IsDir():
 		return nil
 	case err == nil:
@@ -113,9 +113,9 @@ func MkdirAll(path string, perm fs.FileMode) error {
 			return err
 		}
 	}
-	if err := os.Mkdir(path, perm); err != nil {
+	if err := call("make folder", path, func() error { return os.Mkdir(path, perm) }); err != nil {
 		// Another process may have made it meanwhile.
-		if info, statErr := os.Stat(path); statErr != nil || !info.IsDir() {
+		if info, statErr := Stat(path); statErr != nil || !info.IsDir() {
 			return err
 		}
 	}
@@ -125,25 +125,69 @@ func MkdirAll(path string, perm fs.FileMode) error {
 // writeTemp writes data, durably, to a new file in path's folder and returns its name. On error
 // nothing is left.
 func writeTemp(path string, data []byte, perm fs.FileMode) (temp string, err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), tempPrefix(path)+"*"+tempSuffix)
-	if err != nil {
+	var f *os.File
+	err = call("create", path, func() (err error) {
+		f, err = os.CreateTemp(filepath.Dir(path), tempPrefix(path)+"*"+tempSuffix)
+		return err
+	})
+	if f == nil {
 		return "", err
 	}
-	_, err = f.Write(data)
+	temp = f.Name()
 	if err == nil {
-		err = f.Chmod(perm)
+		err = fill(f, data, perm)
 	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
+	if closeErr := call("close", temp, f.Close); err == nil {
 		err = closeErr
 	}
 	if err != nil {
-		_ = os.Remove(f.Name())
+		_ = unlink(temp)
 		return "", err
 	}
-	return f.Name(), nil
+	return temp, nil
+}
+
+// fill gives a new file its content and mode, durably.
+func fill(f *os.File, data []byte, perm fs.FileMode) error {
+	err := call("write", f.Name(), func() error {
+		_, err := f.Write(data)
+		return err
+	})
+	if err == nil {
+		err = call("chmod", f.Name(), func() error { return f.Chmod(perm) })
+	}
+	if err == nil {
+		err = call("sync", f.Name(), f.Sync)
+	}
+	return err
+}
+
+// Rename moves a file or folder, for good: a power cut does not undo it.
+func Rename(from, to string) error {
+	if err := rename(from, to); err != nil {
+		return err
+	}
+	if err := syncFolder(filepath.Dir(to)); err != nil {
+		return err
+	}
+	if filepath.Dir(from) == filepath.Dir(to) {
+		return nil
+	}
+	return syncFolder(filepath.Dir(from))
+}
+
+func rename(from, to string) error {
+	return call("rename", to, func() error { return os.Rename(from, to) })
+}
+
+// unlink tries twice: what it removes may hold a key, and nobody would look for it again.
+func unlink(path string) error {
+	remove := func() error { return os.Remove(path) }
+	err := call("remove", path, remove)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err = call("remove", path, remove)
+	}
+	return err
 }
 
 const tempSuffix = ".tmp"
@@ -163,6 +207,10 @@ func syncFolder(path string) error {
 	if runtime.GOOS == "windows" {
 		return nil
 	}
+	return call("sync folder", path, func() error { return syncOpened(path) })
+}
+
+func syncOpened(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err

@@ -57,7 +57,10 @@ func Lock(ctx context.Context, dir string) (unlock func(), err error) {
 		return nil, fmt.Errorf("locking %q: %w", dir, err)
 	}
 	lock := flock.New(filepath.Join(dir, ".lock"), flock.SetPermissions(0o600))
-	_, err = lock.TryLockContext(ctx, lockPoll)
+	err = atomicfile.Lock(lock.Path(), func() error {
+		_, err := lock.TryLockContext(ctx, lockPoll)
+		return err
+	})
 	switch {
 	case err == nil:
 		return func() { _ = lock.Unlock() }, nil

@@ -84,9 +84,13 @@ func TestNoPINNeeded(t *testing.T) {
 func TestWrongPIN(t *testing.T) {
 	home, p := cardLab(t, "once", "never")
 	c := begin(t, Options{Home: home, Tokens: p})
+	p.tries = 10
 	c.addPIN(t, 7, "654321")
 	for range 3 {
 		c.wantLocked(t, publish, pinLocked)
+	}
+	if s := c.status(); len(s.Tokens) != 0 {
+		t.Errorf("still held: %+v", s.Tokens)
 	}
 	if open, _, sent := p.state(); !slices.Equal(sent, []string{"654321"}) || open != 0 {
 		t.Errorf("sent %q, open %d", sent, open)

@@ -212,7 +212,7 @@ func newMachine(t *testing.T) *machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return machineAt(t, t.TempDir(), &book{invite: invite.Public()})
+	return machineAt(t, inMemory(t), &book{invite: invite.Public()})
 }
 
 func machineAt(t *testing.T, home string, b *book) *machine {
@@ -239,7 +239,7 @@ func machineAt(t *testing.T, home string, b *book) *machine {
 // copy of that.
 func (m *machine) copy(apart bool) *machine {
 	m.t.Helper()
-	home := m.t.TempDir()
+	home := inMemory(m.t)
 	err := filepath.WalkDir(m.Home, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -372,6 +372,9 @@ func (m *machine) wants(versions int, signs string, listed, revoked []string) {
 	}
 	if m.State().Pending() {
 		m.t.Error("signed bytes are still waiting")
+	}
+	if all, err := OpenJournal(m.Home).Intents(); err != nil || len(all) != 0 {
+		m.t.Errorf("the journal still has %+v, %v", all, err)
 	}
 	e, err := LookupEnrolment(m.Home, testIndex)
 	m.must(err)

@@ -73,7 +73,10 @@ func (l *Lifecycle) PlanRevocation(ctx context.Context, key string, reason Reaso
 	if err := plan.find(key); err != nil {
 		return nil, err
 	}
-	return plan, plan.choose()
+	if err := plan.choose(); err != nil || !plan.Done {
+		return plan, err
+	}
+	return plan, l.endRevocations(base.Account, plan.Name, plan.Key.String())
 }
 
 // find resolves the key's name or id.
@@ -107,7 +110,11 @@ func (p *RevokePlan) choose() error {
 	p.Last = listed && entry.Can.Has(Manage) && !slices.ContainsFunc(p.base.Keys, func(e Entry) bool {
 		return e.Key.ID() != p.Key && e.Can.Has(Manage) && !slices.Contains(revoked, e.Key.ID())
 	})
-	manager, err := p.l.manager(p.base, p.old.Key, p.Key)
+	by := *p.l
+	if by.With == p.Name { // which ends itself; the keyset without it is another one's to sign
+		by.With = ""
+	}
+	manager, err := by.manager(p.base, p.old.Key, p.Key)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -145,13 +152,30 @@ func (p *RevokePlan) publisher(revoked []keys.ID) string {
 	return ""
 }
 
-// Run carries the plan out.
+// Run carries the plan out. From the moment at which the revocation may have left this machine until the
+// keyset without the key stands, the journal says that there is something to complete.
 func (p *RevokePlan) Run(ctx context.Context) (*Revoked, error) {
+	i, err := p.l.Begin(KindRevoke, p.Account, named(p.Name, p.Key))
+	if err != nil {
+		return nil, err
+	}
+	outcome, err := p.run(ctx, i)
+	return outcome, p.l.EndIntent(i, err)
+}
+
+func (p *RevokePlan) run(ctx context.Context, i *Intent) (*Revoked, error) {
 	outcome := &Revoked{Account: p.Account, Key: p.Key, Reason: p.Reason}
 	if !p.Revoked {
-		if err := p.revoke(ctx); err != nil {
+		err := p.revoke(ctx, i)
+		if refusal := Refusal(nil); errors.As(err, &refusal) {
+			err = errors.Join(err, p.l.note(i, StepPlanned)) // the key is what it was
+		}
+		if err != nil {
 			return nil, err
 		}
+	}
+	if err := p.l.note(i, StepAccepted); err != nil {
+		return nil, err
 	}
 	if err := p.endReader(ctx, outcome); err != nil {
 		return nil, err
@@ -191,9 +215,12 @@ func (p *RevokePlan) after() Enrolment {
 	return after
 }
 
-func (p *RevokePlan) revoke(ctx context.Context) error {
+func (p *RevokePlan) revoke(ctx context.Context, i *Intent) error {
 	signer, err := p.l.Unlock(ctx, p.signer)
 	if err != nil {
+		return err
+	}
+	if err := p.l.note(i, StepSent); err != nil {
 		return err
 	}
 	return p.l.revoke(ctx, p.Key, p.Reason, signer)

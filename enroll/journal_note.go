@@ -1,0 +1,85 @@
+// Intents of one step, for commands that the same command completes when it is run again.
+
+package enroll
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+
+	"github.com/cargo-regkey/regkey/keys"
+)
+
+// Begin writes down that something is about to happen to a key at one account of the registry, or
+// finds what an earlier run of the same wrote. key is a name in the store or, where it is not there, an
+// id. See [Lifecycle.EndIntent].
+func (l *Lifecycle) Begin(kind Kind, account, key string) (*Intent, error) {
+	journal := OpenJournal(l.Home)
+	all, _ := journal.Intents() // what can't be read is said elsewhere
+	for _, i := range all {
+		if i.Kind == kind && i.subject() == key && i.Step(l.Index, account) != nil {
+			return i, nil
+		}
+	}
+	i := &Intent{Kind: kind, Begun: l.now(), Steps: []Step{{Index: l.Index, Account: account, State: StepPlanned}}}
+	if i.Old = key; kind == KindEnrol {
+		i.Old, i.New = "", key
+		if record, err := l.Keys.Lookup(key); err == nil && !record.Public.IsZero() {
+			i.NewKey = record.Public.String()
+		}
+	}
+	return i, journal.Begin(i)
+}
+
+// subject is the key that an intent of one step is about.
+func (i *Intent) subject() string {
+	if i.Kind == KindEnrol {
+		return i.New
+	}
+	return i.Old
+}
+
+// EndIntent takes an intent of one step out of the journal: if err is nil because it is complete, and
+// otherwise only where nothing of it can stand or come to stand. It returns err, and its own.
+func (l *Lifecycle) EndIntent(i *Intent, err error) error {
+	journal := OpenJournal(l.Home)
+	if err != nil {
+		now, openErr := journal.open(i.ID)
+		if errors.Is(openErr, fs.ErrNotExist) {
+			return err
+		}
+		if openErr != nil || now.signed() {
+			return errors.Join(err, openErr)
+		}
+	}
+	return errors.Join(err, journal.End(i))
+}
+
+// endRevocations ends what the journal says of revoking a key, once nothing is left to do.
+func (l *Lifecycle) endRevocations(account string, names ...string) error {
+	journal := OpenJournal(l.Home)
+	all, _ := journal.Intents()
+	for _, i := range all {
+		if i.Kind != KindRevoke || i.Step(l.Index, account) == nil || !slices.Contains(names, i.Old) {
+			continue
+		}
+		if err := journal.End(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// note moves the only step of an intent on.
+func (l *Lifecycle) note(i *Intent, state StepState) error {
+	i.Steps[0].State = state
+	return OpenJournal(l.Home).Save(i)
+}
+
+// named is how the journal names a key: as the store does, else by its id.
+func named(name string, id keys.ID) string {
+	if name == "" {
+		return id.String()
+	}
+	return name
+}

@@ -42,6 +42,10 @@ type Options struct {
 	UserAgent string
 	// Token makes a read token. It is asked only where the registry wants one.
 	Token func(ctx context.Context) (string, error)
+	// Transport carries the requests instead of the network, and Wait passes the time between two
+	// tries. Both are for tests; nil is as it says above.
+	Transport http.RoundTripper
+	Wait      func(ctx context.Context, d time.Duration) error
 }
 
 // A Client speaks to one registry. It is not for use by several goroutines at once.
@@ -58,10 +62,16 @@ type Client struct {
 // New is a client for the registry with that index URL, exactly as cargo writes it. Nothing is
 // sent yet.
 func New(index string, o Options) *Client {
+	if o.Transport == nil {
+		o.Transport = transport
+	}
+	if o.Wait == nil {
+		o.Wait = sleep
+	}
 	return &Client{
 		index: index, options: o,
-		http: &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: checkRedirect},
-		wait: sleep,
+		http: &http.Client{Transport: o.Transport, Timeout: timeout, CheckRedirect: checkRedirect},
+		wait: o.Wait,
 	}
 }
 

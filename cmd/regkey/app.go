@@ -19,6 +19,7 @@ import (
 	"github.com/cargo-regkey/regkey/internal/home"
 	"github.com/cargo-regkey/regkey/internal/keychain"
 	"github.com/cargo-regkey/regkey/keys"
+	"github.com/cargo-regkey/regkey/registryclient"
 )
 
 // An app is one run. Everything outside of the process is a field, so that tests bring their own.
@@ -34,8 +35,10 @@ type app struct {
 	executable     func() (string, error)            // the path of this program
 	lockLimit      time.Duration                     // how long to wait for another regkey that changes the same folder
 
-	keychain  systemKeychain // nil: none
-	plugLimit time.Duration  // how long to wait for a token that is not plugged in
+	keychain  systemKeychain                  // nil: none
+	reach     registryclient.Options          // how registries are reached; zero: over the network
+	signing   func(s keys.Signer) keys.Signer // what every opened key goes through; nil: nothing
+	plugLimit time.Duration                   // how long to wait for a token that is not plugged in
 
 	unlocked    map[string]keys.Signer      // by name, so that each passphrase is asked once
 	tokens      map[uint32]*hardware.Token  // that are open, by serial number

@@ -17,11 +17,9 @@ import (
 // lifecycle is that of one registry, and the client that it speaks through.
 func (a *app) lifecycle(home, index string, insecure bool) (*enroll.Lifecycle, *registryclient.Client) {
 	store := a.store(home)
-	client := registryclient.New(index, registryclient.Options{
-		InsecureHTTP: insecure,
-		UserAgent:    userAgent(),
-		Token:        func(ctx context.Context) (string, error) { return a.readToken(ctx, home, index) },
-	})
+	options := a.clientOptions(insecure)
+	options.Token = func(ctx context.Context) (string, error) { return a.readToken(ctx, home, index) }
+	client := registryclient.New(index, options)
 	return &enroll.Lifecycle{
 		Home: home, Index: index, Registry: client, Keys: store, Now: a.now,
 		Unlock: func(ctx context.Context, name string) (keys.Signer, error) { return a.unlock(ctx, store, name) },
@@ -51,6 +49,12 @@ func (a *app) readToken(ctx context.Context, home, index string) (string, error)
 		return "", err
 	}
 	return token.Mint(ctx, key, token.Request{Index: index, Subject: e.Subject, Operation: token.Read}, a.now())
+}
+
+func (a *app) clientOptions(insecure bool) registryclient.Options {
+	options := a.reach
+	options.InsecureHTTP, options.UserAgent = insecure, userAgent()
+	return options
 }
 
 func userAgent() string { return "regkey/" + version() }

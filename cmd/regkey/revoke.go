@@ -231,7 +231,7 @@ func (a *app) runRevokeByCertificate(ctx context.Context, o revokeOptions) error
 			return err
 		}
 	}
-	client := registryclient.New(r.Registry, registryclient.Options{InsecureHTTP: o.insecure, UserAgent: userAgent()})
+	client := registryclient.New(r.Registry, a.clientOptions(o.insecure))
 	if err := client.Revoke(ctx, r.Note); err != nil {
 		return fmt.Errorf("submitting the revocation of %v: %w", r.Key, err)
 	}

@@ -30,6 +30,9 @@ func (a *app) unlock(ctx context.Context, store *keys.Store, name string) (keys.
 	if err != nil {
 		return nil, err
 	}
+	if a.signing != nil {
+		key = a.signing(key)
+	}
 	a.unlocked[name] = key
 	return key, nil
 }

@@ -81,7 +81,7 @@ func (s *tokenSigner) accepted() {
 // mintByAgent waits while another program asks a person for the same PIN, and has the agent sign with what that one was given.
 // Where it comes to nothing it is "": the person is to be asked here, and until the end of this run nowhere else.
 func (a *app) mintByAgent(ctx context.Context, home string, e *enroll.Enrolment, r tokenRequest) string {
-	record, err := a.store(home).Lookup(e.Key)
+	record, err := a.store(home).Lookup(e.KeyFor(r.Operation))
 	if err != nil || record.Token == nil || record.Token.PIN == string(hardware.PINNever) || r.Operation == string(token.Read) {
 		return ""
 	}

@@ -33,6 +33,7 @@ type app struct {
 	home           func() (string, error)
 	environment    func() (cargo.Environment, error) // for cargo's configuration
 	executable     func() (string, error)            // the path of this program
+	unlockHome     func()                            // of the folder that is locked
 	lockLimit      time.Duration                     // how long to wait for another regkey that changes the same folder
 
 	keychain  systemKeychain                  // nil: none
@@ -49,6 +50,8 @@ type app struct {
 	purpose     string                      // what is being signed, for whoever has to touch a token
 	hurry       bool                        // nobody waits for a token that is not plugged in
 	readsItself bool                        // the key that signs reads too, though there is another for that
+	joinsWith   string                      // the key that reads where this machine is not enrolled yet
+	manager     string                      // the key that signs wherever one that manages has to; empty: one that is here
 	linewise    bool                        // questions are asked line by line, whatever the terminal can do
 
 	unreachable error // why the twin, which reaches tokens, did not start
@@ -167,6 +170,30 @@ func (a *app) locked(ctx context.Context, change func(ctx context.Context, home 
 	if err != nil {
 		return err
 	}
+	if err := a.lockHome(ctx, dir); err != nil {
+		return err
+	}
+	defer func() { a.unlockHome() }()
+	return change(ctx, dir)
+}
+
+// released lets other runs of regkey change the folder for that long.
+func (a *app) released(ctx context.Context, pause time.Duration) error {
+	dir, err := a.home()
+	if err != nil {
+		return err
+	}
+	a.unlockHome()
+	a.unlockHome = func() {}
+	select {
+	case <-ctx.Done():
+		return errCancelled
+	case <-time.After(pause):
+	}
+	return a.lockHome(ctx, dir)
+}
+
+func (a *app) lockHome(ctx context.Context, dir string) error {
 	waiting, cancel := context.WithTimeout(ctx, a.lockLimit)
 	defer cancel()
 	unlock, err := home.Lock(waiting, dir)
@@ -176,6 +203,6 @@ func (a *app) locked(ctx context.Context, change func(ctx context.Context, home 
 		}
 		return err
 	}
-	defer unlock()
-	return change(ctx, dir)
+	a.unlockHome = unlock
+	return nil
 }

@@ -23,6 +23,8 @@ const (
 	exitRefused   = 3
 	exitCancelled = 4
 	exitByHand    = 5
+	exitLeft      = 6
+	exitDistrust  = 7
 )
 
 // errCancelled says that a person said no, or ended the program.
@@ -30,6 +32,9 @@ var errCancelled = errors.New("cancelled")
 
 // errByHand says that the rest can't be done from here; the steps stand on stdout.
 var errByHand = errors.New("the rest is left to do by hand, as printed")
+
+// errAttention says that something can't wait for ever; what it is stands on stdout.
+var errAttention = errors.New("something wants attention, as printed")
 
 // A usageError says that the command line can't be carried out as it stands.
 type usageError struct{ err error }
@@ -79,6 +84,10 @@ func exitCode(ctx context.Context, err error) int {
 		return exitCancelled
 	case errors.Is(err, errByHand):
 		return exitByHand
+	case errors.Is(err, errAttention):
+		return exitLeft
+	case errors.As(err, new(*enroll.DistrustError)):
+		return exitDistrust
 	case errors.As(err, &wrong), errors.As(err, &missing):
 		return exitUsage
 	case errors.As(err, &refused):

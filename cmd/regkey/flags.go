@@ -21,6 +21,14 @@ func registryFlag() cli.Flag {
 	return &cli.StringFlag{Name: "registry", Usage: "the `REGISTRY`: its name in cargo's configuration, or its index URL"}
 }
 
+func accountFlag() cli.Flag {
+	return &cli.StringFlag{Name: "account", Usage: "the `ACCOUNT` there (the one in use)"}
+}
+
+func withFileFlag() cli.Flag {
+	return &cli.StringFlag{Name: "with-file", Usage: "have the key in the file `PATH` sign as the managing one, without keeping it here"}
+}
+
 func certificateFlag() cli.Flag {
 	return &cli.StringFlag{Name: "revocation-file", Usage: "where to write the revocation certificate: a `PATH`, best on another disk"}
 }

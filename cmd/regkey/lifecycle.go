@@ -5,7 +5,9 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/cargo-regkey/regkey/enroll"
@@ -14,26 +16,39 @@ import (
 	"github.com/cargo-regkey/regkey/token"
 )
 
-// lifecycle is that of one registry, and the client that it speaks through.
+// lifecycle is that of the account in use at a registry, and the client that it speaks through.
 func (a *app) lifecycle(home, index string, insecure bool) (*enroll.Lifecycle, *registryclient.Client) {
+	return a.lifecycleAs(home, index, "", insecure)
+}
+
+// lifecycleOf is that of an enrolment, whose account need not be the one in use.
+func (a *app) lifecycleOf(home string, e *enroll.Enrolment) (*enroll.Lifecycle, *registryclient.Client) {
+	return a.lifecycleAs(home, e.Index, e.Account, e.Insecure)
+}
+
+// lifecycleAs is that of an account; "" is the one in use.
+func (a *app) lifecycleAs(home, index, account string, insecure bool) (*enroll.Lifecycle, *registryclient.Client) {
 	store := a.store(home)
 	options := a.clientOptions(insecure)
-	options.Token = func(ctx context.Context) (string, error) { return a.readToken(ctx, home, index) }
+	options.Token = func(ctx context.Context) (string, error) { return a.readToken(ctx, home, index, account) }
 	client := registryclient.New(index, options)
 	return &enroll.Lifecycle{
-		Home: home, Index: index, Registry: client, Keys: store, Now: a.now,
+		Home: home, Index: index, Account: account, With: a.manager, Registry: client, Keys: store, Now: a.now,
 		Unlock: func(ctx context.Context, name string) (keys.Signer, error) { return a.unlock(ctx, store, name) },
 	}, client
 }
 
 // readToken signs with the key that is enrolled at that moment: a rotation may have changed it.
-func (a *app) readToken(ctx context.Context, home, index string) (string, error) {
-	e, err := enroll.LookupEnrolment(home, index)
+func (a *app) readToken(ctx context.Context, home, index, account string) (string, error) {
+	e, err := enroll.LookupAccount(home, index, account)
+	if errors.Is(err, fs.ErrNotExist) && a.joinsWith != "" {
+		e, err = &enroll.Enrolment{Index: index, Key: a.joinsWith}, nil
+	}
 	if err != nil {
 		return "", err
 	}
 	store := a.store(home)
-	name := cmp.Or(e.ReadKey, e.Key)
+	name := cmp.Or(e.KeyFor(string(token.Read)), a.manager)
 	if _, err := os.Stat(store.Path(e.ReadKey)); e.Key != "" && (err != nil || a.readsItself) {
 		name = e.Key // the key that reads is lost or has ended, and another is about to be made
 	}

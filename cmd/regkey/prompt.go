@@ -140,6 +140,15 @@ const maxSecret = 4 << 10
 
 // secret asks for a line without showing it. An empty one is asked for again.
 func (a *app) secret(ctx context.Context, question, flag string) (keys.Secret, error) {
+	return a.askSecret(ctx, question, flag, false)
+}
+
+// optionalSecret is secret, and an empty line is an answer: the zero Secret.
+func (a *app) optionalSecret(ctx context.Context, question, flag string) (keys.Secret, error) {
+	return a.askSecret(ctx, question, flag, true)
+}
+
+func (a *app) askSecret(ctx context.Context, question, flag string, optional bool) (keys.Secret, error) {
 	if !a.terminal {
 		return keys.Secret{}, &missingError{question, flag}
 	}
@@ -148,12 +157,12 @@ func (a *app) secret(ctx context.Context, question, flag string) (keys.Secret, e
 		return a.secretOnTerminal(ctx, question, flag)
 	}
 	if a.plain() {
-		return a.secretPlain(ctx, question)
+		return a.secretPlain(ctx, question, optional)
 	}
 	value := ""
 	field := huh.NewInput().Title(question).EchoMode(huh.EchoModeNone).Value(&value).
 		Validate(func(text string) error {
-			if text == "" {
+			if text == "" && !optional {
 				return errEmpty
 			}
 			return nil
@@ -206,7 +215,7 @@ var errEmpty = errors.New("it can't be empty")
 // secretPlain asks line by line. Huh would not notice the end of input here, nor give the echo back
 // when ctx ends. In raw mode Ctrl-C and Ctrl-D arrive as keys, and what is typed early does not
 // show.
-func (a *app) secretPlain(ctx context.Context, question string) (keys.Secret, error) {
+func (a *app) secretPlain(ctx context.Context, question string, optional bool) (keys.Secret, error) {
 	before, err := term.MakeRaw(int(a.stdin.Fd()))
 	if err != nil {
 		return keys.Secret{}, fmt.Errorf("turning the terminal's echo off: %w", err)
@@ -234,7 +243,7 @@ func (a *app) secretPlain(ctx context.Context, question string) (keys.Secret, er
 				_, _ = io.WriteString(a.stderr, "\r\n")
 				return keys.Secret{}, errCancelled
 			}
-			if r.line != "" {
+			if r.line != "" || optional {
 				return keys.NewSecret([]byte(r.line)), nil
 			}
 			_, _ = fmt.Fprintf(a.stderr, "%v\r\n", errEmpty)

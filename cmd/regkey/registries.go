@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/cargo-regkey/regkey/cargo"
@@ -91,12 +92,17 @@ func (a *app) cargoConfig() (*cargo.Config, error) {
 }
 
 // enrolment finds an enrolment by index URL, by the name that it was made with, or by cargo's name
-// for its index. Without a name it is the only one, or a person chooses.
+// for its index. Without a name it is the only one, or a person chooses. Of several accounts at one
+// registry it is the one in use.
 func (a *app) enrolment(ctx context.Context, home, registry string) (*enroll.Enrolment, error) {
 	all, err := enroll.ListEnrolments(home)
 	if err != nil {
 		return nil, err
 	}
+	all = slices.DeleteFunc(all, func(e *enroll.Enrolment) bool {
+		used, err := enroll.LookupEnrolment(home, e.Index)
+		return err == nil && used.Account != e.Account
+	})
 	if registry == "" {
 		return a.chooseEnrolment(ctx, all)
 	}
@@ -113,6 +119,22 @@ func (a *app) enrolment(ctx context.Context, home, registry string) (*enroll.Enr
 		return found[0], nil
 	}
 	return a.enrolmentByCargo(all, registry)
+}
+
+// enrolmentAs is enrolment as that account, "" being the one in use.
+func (a *app) enrolmentAs(ctx context.Context, home, registry, account string) (*enroll.Enrolment, error) {
+	e, err := a.enrolment(ctx, home, registry)
+	if err != nil || account == "" || e.Account == account {
+		return e, err
+	}
+	other, err := enroll.LookupAccount(home, e.Index, account)
+	if err == nil && other.Account == account {
+		return other, nil
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = advised(fmt.Errorf("this machine is not enrolled at %s as %s", label(e), account), "\"regkey status\" shows the accounts")
+	}
+	return nil, err
 }
 
 func (a *app) enrolmentByCargo(all []*enroll.Enrolment, registry string) (*enroll.Enrolment, error) {

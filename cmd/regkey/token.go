@@ -4,7 +4,6 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -123,7 +122,7 @@ func (a *app) mintOnTerminal(ctx context.Context, home string, e *enroll.Enrolme
 // checkPresence says so where the next change will need a token that is not plugged in. It waits
 // for nobody.
 func (a *app) checkPresence(ctx context.Context, home string, e *enroll.Enrolment) error {
-	record, err := a.store(home).Lookup(e.Key)
+	record, err := a.store(home).Lookup(e.KeyFor(string(token.Publish)))
 	if err != nil || record.Token == nil || a.agentHas(ctx, record.Token.Serial) {
 		return err
 	}
@@ -199,10 +198,8 @@ func (a *app) challengeFor(ctx context.Context, home string, e *enroll.Enrolment
 
 // tokenKey is the key that signs. A read waits for no token and for no finger.
 func (a *app) tokenKey(ctx context.Context, home string, e *enroll.Enrolment, operation token.Operation) (keys.Signer, error) {
-	name := e.Key
-	if operation == token.Read {
-		name, a.hurry = cmp.Or(e.ReadKey, e.Key), true
-	}
+	name := e.KeyFor(string(operation))
+	a.hurry = a.hurry || operation == token.Read
 	if name == "" {
 		return nil, fmt.Errorf("no key of this machine signs for %s any more", label(e))
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -21,6 +22,9 @@ type revokeOptions struct {
 	certificate   string
 	insecure      bool
 	forceLast     bool
+	since         time.Time
+	listPublished bool
+	file          string
 	yes, json     bool
 }
 
@@ -36,16 +40,23 @@ The last key that manages an account can't be missed: nobody could enrol another
 only the registry's operator could open the account again. It is revoked with
 --force-last alone, or when that is typed out on the terminal.
 
+With --since it lists what the key has published since then, as the registry says; "regkey history
+--key KEY --since TIME" lists that later.
+
 With --certificate it is the revocation certificate from the enrolment that ends the key:
 that needs no key, and works on any machine.
 
 Examples:
    regkey revoke --registry lab laptop --reason lost
    regkey revoke --registry lab k4.pid.9ShR3xc8-qVJ_di0tc9nx0IDIqbatdeM2mqLFBJsKRHs
+   regkey revoke laptop --reason compromised --since 2026-11-20
+   regkey revoke laptop --reason lost --with-file /media/stick/safe.age
    regkey revoke --certificate /media/stick/laptop.revocation`,
 		Flags: []cli.Flag{
 			registryFlag(),
 			&cli.StringFlag{Name: "reason", Value: "unspecified", Usage: "the `REASON`: lost, compromised, superseded or unspecified"},
+			sinceFlag("list what it has published from the `TIME` on: a day, or how long ago"),
+			withFileFlag(),
 			&cli.StringFlag{Name: "certificate", Usage: "send the revocation certificate in the file `PATH`"},
 			&cli.BoolFlag{Name: "force-last", Usage: "end the key even if it is the last one that manages the account"},
 			&cli.BoolFlag{Name: "insecure-http", Usage: "with --certificate: allow plain http to another machine"},
@@ -54,7 +65,7 @@ Examples:
 		Action: func(c *cli.Context) error {
 			o := revokeOptions{
 				registry: c.String("registry"), certificate: c.String("certificate"), insecure: c.Bool("insecure-http"),
-				forceLast: c.Bool("force-last"), yes: c.Bool("yes"), json: c.Bool("json"),
+				forceLast: c.Bool("force-last"), file: c.String("with-file"), listPublished: c.IsSet("since"), yes: c.Bool("yes"), json: c.Bool("json"),
 			}
 			var err error
 			if o.key, err = oneArgument(c, "KEY"); err != nil {
@@ -63,7 +74,12 @@ Examples:
 			if o.reason, err = enroll.ParseReason(c.String("reason")); err != nil {
 				return usage("%w", err)
 			}
+			if o.since, err = parseSince(c.String("since"), a.now()); err != nil {
+				return err
+			}
 			switch {
+			case o.certificate != "" && (o.file != "" || o.listPublished):
+				return usage("the certificate ends the key without any other: --with-file and --since don't go with it")
 			case o.certificate != "" && (o.key != "" || o.registry != "" || c.IsSet("reason")):
 				return usage("the certificate names the key, the registry and the reason: give --certificate alone")
 			case o.certificate != "":
@@ -85,7 +101,13 @@ func (a *app) runRevoke(ctx context.Context, o revokeOptions) error {
 		if e.Manual {
 			return a.revokeManually(ctx, home, e, o)
 		}
-		life, _ := a.lifecycle(home, e.Index, e.Insecure)
+		if _, err := a.openWithFile(ctx, a.store(home), o.file); err != nil {
+			return err
+		}
+		life, client := a.lifecycleOf(home, e)
+		if id, err := namesIn(life.Keys, e).find(o.key); err == nil && e.Labels[id.String()] == o.key {
+			o.key = id.String()
+		}
 		plan, err := life.PlanRevocation(ctx, o.key, o.reason)
 		if err != nil {
 			return err
@@ -98,7 +120,12 @@ func (a *app) runRevoke(ctx context.Context, o revokeOptions) error {
 		if err != nil {
 			return err
 		}
-		return a.reportRevocation(e, plan, done, o)
+		var list *publishedFacts
+		if o.listPublished {
+			// The end stands, whatever becomes of the question; but a script shall hear of it.
+			list, err = published(ctx, client, done.Key, o.since)
+		}
+		return errors.Join(a.reportRevocation(e, plan, done, list, o), err)
 	})
 }
 
@@ -164,13 +191,15 @@ type revocationFacts struct {
 
 	Reader    string   `json:"reader,omitzero"`    // the id of the key that read for it, and ended along
 	Strangers []string `json:"strangers,omitzero"` // keys elsewhere that can only read: one may have read for it
+
+	Published *publishedFacts `json:"published,omitzero"` // with --since
 }
 
-func (a *app) reportRevocation(e *enroll.Enrolment, plan *enroll.RevokePlan, done *enroll.Revoked, o revokeOptions) error {
+func (a *app) reportRevocation(e *enroll.Enrolment, plan *enroll.RevokePlan, done *enroll.Revoked, list *publishedFacts, o revokeOptions) error {
 	if o.json {
 		f := revocationFacts{
 			Registry: e.Name, Index: e.Index, Account: done.Account, Key: plan.Name, ID: done.Key.String(),
-			Reason: string(done.Reason), Already: plan.Revoked, Version: done.Version,
+			Reason: string(done.Reason), Already: plan.Revoked, Version: done.Version, Published: list,
 		}
 		if !done.Reader.IsZero() {
 			f.Reader = done.Reader.String()
@@ -195,6 +224,9 @@ func (a *app) reportRevocation(e *enroll.Enrolment, plan *enroll.RevokePlan, don
 		fact{"reason", string(done.Reason)}, fact{"keyset", keyset},
 		fact{"along with it", plan.Reader},
 	)
+	if list != nil {
+		err = errors.Join(err, a.reportPublished(list))
+	}
 	for _, id := range plan.Strangers {
 		a.say("regkey: %v can only read, and is on another machine: if it read for the key that ended, revoke it too", id)
 	}
@@ -210,7 +242,7 @@ func (a *app) signs(e *enroll.Enrolment) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	now, err := enroll.LookupEnrolment(home, e.Index)
+	now, err := enroll.LookupAccount(home, e.Index, e.Account)
 	if err != nil {
 		return "", err
 	}

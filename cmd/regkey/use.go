@@ -1,0 +1,147 @@
+// regkey use: which key signs what, and for which account.
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/cargo-regkey/regkey/enroll"
+	"github.com/cargo-regkey/regkey/keys"
+)
+
+type useOptions struct {
+	key, registry, account string
+	operations             []string
+	back, json             bool
+}
+
+// operations are what a key can be chosen for.
+var operations = []string{"publish", "yank", "owners", "read"}
+
+func (a *app) useCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "use",
+		Usage:     "choose which key signs what",
+		ArgsUsage: "KEY",
+		Description: `Has another key of this machine sign what cargo sends to a registry: all of it, or with --for
+some operations alone, such as a key that wants a touch for publishing and another one for
+yanking. "yank" decides for unyanking too. --for yank --reset ends such a choice.
+
+With --account, cargo signs for that account from now on: this machine must be enrolled there
+as it. The registry hears nothing of any of this.
+
+Examples:
+   regkey use yk --registry lab
+   regkey use ci --registry lab --for yank,owners
+   regkey use --registry lab --for yank,owners --reset
+   regkey use --registry lab --account other-team`,
+		Flags: []cli.Flag{
+			registryFlag(),
+			&cli.StringFlag{Name: "for", Usage: "a `LIST` of publish,yank,owners,read (all)"},
+			&cli.BoolFlag{Name: "reset", Usage: "with --for: leave them to the key that signs the rest again"},
+			&cli.StringFlag{Name: "account", Usage: "sign for the `ACCOUNT` from now on"},
+			jsonFlag(),
+		},
+		Action: func(c *cli.Context) error {
+			o := useOptions{
+				registry: c.String("registry"), account: c.String("account"), operations: list(c.String("for")),
+				back: c.Bool("reset"), json: c.Bool("json"),
+			}
+			var err error
+			if o.key, err = oneArgument(c, "KEY"); err != nil {
+				return err
+			}
+			if err := o.check(); err != nil {
+				return err
+			}
+			return a.runUse(c.Context, o)
+		},
+	}
+}
+
+func (o useOptions) check() error {
+	for _, op := range o.operations {
+		if !strings.Contains(" "+strings.Join(operations, " ")+" ", " "+op+" ") || op == "" {
+			return usage("reading --for: unknown operation %.20q: known are %s", op, strings.Join(operations, ", "))
+		}
+	}
+	switch {
+	case o.back && (o.key != "" || len(o.operations) == 0):
+		return usage("--reset goes with --for, and without a KEY")
+	case len(o.operations) > 0 && o.key == "" && !o.back:
+		return usage("KEY is missing: which key shall sign for %s?", strings.Join(o.operations, ", "))
+	case o.key == "" && !o.back && o.account == "":
+		return usage("KEY is missing: which key shall sign? or, with --account, for which account?")
+	}
+	return nil
+}
+
+func (a *app) runUse(ctx context.Context, o useOptions) error {
+	return a.locked(ctx, func(ctx context.Context, home string) error {
+		e, err := a.enrolmentAs(ctx, home, o.registry, o.account)
+		if err != nil {
+			return err
+		}
+		life, _ := a.lifecycleOf(home, e)
+		if o.key != "" || o.back {
+			if err := a.useKey(life, o); err != nil {
+				return err
+			}
+		}
+		if o.account != "" {
+			if err := enroll.Use(home, e.Index, o.account); err != nil {
+				return err
+			}
+		}
+		if e, err = enroll.LookupAccount(home, e.Index, e.Account); err != nil {
+			return err
+		}
+		return a.reportUse(e, o)
+	})
+}
+
+func (a *app) useKey(life *enroll.Lifecycle, o useOptions) error {
+	if o.key != "" {
+		record, err := life.Keys.Lookup(o.key)
+		if err == nil && record.Protection == keys.Elsewhere {
+			err = fmt.Errorf("key %s can't sign for cargo: %w", o.key, keys.ErrElsewhere)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(o.operations) == 0 {
+		return life.UseKey("", o.key)
+	}
+	for _, op := range o.operations {
+		if err := life.UseKey(op, o.key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// usedFacts is which key signs what, in JSON.
+type usedFacts struct {
+	Registry string            `json:"registry"`
+	Index    string            `json:"index"`
+	Account  string            `json:"account,omitzero"`
+	Keys     map[string]string `json:"keys"` // by operation
+}
+
+func (a *app) reportUse(e *enroll.Enrolment, o useOptions) error {
+	f := usedFacts{e.Name, e.Index, e.Account, map[string]string{}}
+	facts := []fact{{"registry", label(e)}, {"account", e.Account}}
+	for _, op := range operations {
+		f.Keys[op] = e.KeyFor(op)
+		facts = append(facts, fact{op, e.KeyFor(op)})
+	}
+	if o.json {
+		return a.printJSON(f)
+	}
+	return a.printFacts(facts...)
+}

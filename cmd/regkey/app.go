@@ -99,7 +99,7 @@ func (a *app) program() *cli.App {
 		Flags: []cli.Flag{&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"}},
 		Commands: []*cli.Command{
 			a.initCommand(), a.protectCommand(), a.importCommand(), a.enrollCommand(), a.statusCommand(), a.rotateCommand(), a.renewCommand(), a.revokeCommand(),
-			a.useCommand(), a.historyCommand(), a.syncCommand(),
+			a.useCommand(), a.keysetCommand(), a.historyCommand(), a.syncCommand(),
 			a.exportCommand(), a.agentCommand(), a.hardwareCommand(), a.doctorCommand(), a.challengeCommand(), a.tokenCommand(), a.versionCommand(),
 		},
 		Action:                a.root,

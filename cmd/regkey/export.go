@@ -144,6 +144,8 @@ func fileForJob(r keys.Record) error {
 		return advised(fmt.Errorf("key %s is in a token: no file can be given to a job", r.Name), own)
 	case keys.SSHAgent:
 		return advised(fmt.Errorf("key %s is in an ssh-agent: no file can be given to a job", r.Name), own)
+	case keys.Elsewhere:
+		return advised(fmt.Errorf("key %s is kept elsewhere, and may only manage: a job could do nothing with it", r.Name), own)
 	case keys.Keychain:
 		return advised(fmt.Errorf("the file of key %s opens with this machine's keychain only: a job could do nothing with it", r.Name), own,
 			fmt.Sprintf("or let its file open with a passphrase: \"regkey protect %s --passphrase\"", r.Name))

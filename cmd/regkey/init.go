@@ -24,6 +24,10 @@ type initOptions struct {
 	hardware, adopt bool
 	place           tokenPlace
 
+	backup         bool
+	file, registry string // with backup
+	yes            bool
+
 	sshAgent bool
 	sshKey   string // empty: the only one, or asked for
 }
@@ -50,8 +54,15 @@ takes up a key that another tool made on the token.
 With --ssh-agent nothing is made: a key of the running ssh-agent, Ed25519 or P-384, signs for
 registries too. It stays in the agent, and may not manage an account's keys.
 
+With --backup the key is one that can only manage accounts: for the day when the others are gone.
+It is written to --file, or printed as text and as a QR code, encrypted with a passphrase that
+"age -d" takes too, and enrolled wherever this machine manages. Nothing secret of it stays here.
+--with-file has it sign later: with enroll, rotate, revoke, approve and others, also on a machine
+that has nothing else.
+
 Examples:
    regkey init laptop
+   regkey init safe --backup --file /media/stick/safe.age
    regkey init laptop --keychain
    regkey init ci --none
    regkey init work --algorithm p384
@@ -68,6 +79,7 @@ Examples:
 			o := initOptions{
 				name: name, json: c.Bool("json"), hardware: c.Bool("hardware"), adopt: c.Bool("adopt"),
 				sshAgent: c.Bool("ssh-agent"), sshKey: c.String("ssh-key"),
+				backup: c.Bool("backup"), file: c.String("file"), registry: c.String("registry"), yes: c.Bool("yes"),
 			}
 			if err := o.parse(c); err != nil {
 				return err
@@ -89,6 +101,10 @@ func initFlags() []cli.Flag {
 			&cli.StringFlag{Name: "overwrite-slot", Usage: "the same without a terminal: the `SLOT` again"},
 			&cli.BoolFlag{Name: "ssh-agent", Usage: "use a key of the running ssh-agent"},
 			&cli.StringFlag{Name: "ssh-key", Usage: "which of them: an `ID`, its SHA256 fingerprint or its comment"},
+			&cli.BoolFlag{Name: "backup", Usage: "make a key that can only manage accounts, to be kept elsewhere"},
+			&cli.StringFlag{Name: "file", Usage: "with --backup: where to write it, a `PATH` (printed)"},
+			&cli.StringFlag{Name: "registry", Usage: "with --backup: enrol it at the `REGISTRY` alone (wherever this machine manages)"},
+			&cli.BoolFlag{Name: "yes", Usage: "with --backup: go ahead without asking"},
 			jsonFlag(),
 		},
 	)
@@ -100,6 +116,12 @@ func (o *initOptions) parse(c *cli.Context) (err error) {
 		return err
 	}
 	switch {
+	case o.backup && (o.hardware || o.sshAgent || o.protect != ""):
+		return usage("--backup makes a key that is encrypted with a passphrase and kept elsewhere: --hardware, --ssh-agent, --keychain, --passphrase and --none don't go with it")
+	case o.backup && o.json && o.file == "":
+		return usage("--json needs --file with --backup: standard output is the backup itself")
+	case !o.backup && (o.file != "" || o.registry != "" || o.yes):
+		return usage("--file, --registry and --yes go with --backup")
 	case o.hardware && o.sshAgent:
 		return usage("--hardware and --ssh-agent: a key can't be in both")
 	case o.protect != "" && (o.hardware || o.sshAgent):
@@ -154,6 +176,9 @@ func (a *app) runInit(ctx context.Context, o initOptions) error {
 	}
 	if o.hardware {
 		return a.runInitHardware(ctx, o)
+	}
+	if o.backup {
+		return a.runBackup(ctx, o)
 	}
 	return a.locked(ctx, func(ctx context.Context, home string) error {
 		store := a.store(home)

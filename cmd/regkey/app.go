@@ -98,7 +98,7 @@ func (a *app) program() *cli.App {
 		Usage: "sign what cargo sends to a registry, with keys that stay with you",
 		Flags: []cli.Flag{&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"}},
 		Commands: []*cli.Command{
-			a.initCommand(), a.protectCommand(), a.importCommand(), a.enrollCommand(), a.statusCommand(), a.rotateCommand(), a.renewCommand(), a.revokeCommand(),
+			a.initCommand(), a.protectCommand(), a.importCommand(), a.enrollCommand(), a.approveCommand(), a.statusCommand(), a.rotateCommand(), a.renewCommand(), a.revokeCommand(),
 			a.useCommand(), a.keysetCommand(), a.historyCommand(), a.syncCommand(),
 			a.exportCommand(), a.agentCommand(), a.hardwareCommand(), a.doctorCommand(), a.challengeCommand(), a.tokenCommand(), a.versionCommand(),
 		},

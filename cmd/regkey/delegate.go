@@ -125,7 +125,7 @@ func (a *app) mayNeedToken(args []string) bool {
 		return slices.Contains(args[command:], "serve") || slices.Contains(args[command:], "--foreground")
 	case "status":
 		return slices.Contains(args, "--online") && a.hasHardwareKeys()
-	case "init", "rotate", "enroll", "revoke", "challenge":
+	case "init", "rotate", "enroll", "revoke", "challenge", "approve", "renew", "keyset", "history", "sync", "use":
 		asked := slices.ContainsFunc(args, func(word string) bool { return word == "--hardware" || word == "--to-hardware" })
 		return asked || args[command] != "init" && a.hasHardwareKeys()
 	}

@@ -27,6 +27,9 @@ type enrollOptions struct {
 	codeStdin, manual                  bool
 	leaveCargo, insecure, yes, json    bool
 	afterReset                         bool
+	join, noWait                       bool
+	keysetCode, file                   string
+	code                               keys.Secret // that a person typed already
 }
 
 func (a *app) enrollCommand() *cli.Command {
@@ -41,6 +44,16 @@ sent: it signs. The first key may do everything, and manages the account's keys.
 key is signed in by one that manages, and may publish, yank and read unless --can says
 otherwise.
 
+On a further machine of yours, enroll shows a short code, and waits until "regkey approve" on a
+machine that manages the account has let the key in: for 15 minutes. Run it again, and it goes
+on waiting. Where a registry shows keysets only to keys that it knows, "regkey keyset show"
+prints a code there that this machine needs: --keyset-code. A key that the account trusts
+already, as of a restored home, is simply taken up again.
+
+An account beside the one that is in use here is enrolled with --account; "regkey use" changes
+which one cargo signs for. Where a registry says that it has moved from an index URL at which
+this machine is enrolled, the enrolment moves along, once you have said yes.
+
 A revocation certificate is made at once: whoever holds it can end the key, and do nothing
 else. Keep it where you will find it when this machine is gone.
 
@@ -54,6 +67,8 @@ Examples:
    regkey enroll --registry lab --account crates-team
    regkey enroll --registry lab --key ci --can publish --crates 'foo-*' --until 90d
    regkey enroll --registry lab --key yk2 --with yk
+   regkey enroll --registry lab --account crates-team --join
+   regkey enroll --registry lab --account crates-team --key desk --with-file /media/stick/safe.age
    regkey enroll --registry sparse+https://crates.example.com/index/ --name example
    regkey enroll --registry lab --key laptop --account crates-team --code-stdin < code
    regkey enroll --registry other --key laptop --manual --subject alice`,
@@ -79,6 +94,10 @@ func enrollFlags() []cli.Flag {
 		&cli.StringFlag{Name: "account", Usage: "the `ACCOUNT` at the registry"},
 		&cli.BoolFlag{Name: "code-stdin", Usage: "read the invite code from standard input; counts as --yes"},
 		&cli.StringFlag{Name: "with", Usage: "the managing `KEY` that signs a further one in (one that is here)"},
+		withFileFlag(),
+		&cli.BoolFlag{Name: "join", Usage: "have another machine, which manages the account, let this one in; counts as --yes"},
+		&cli.StringFlag{Name: "keyset-code", Usage: "the `CODE` that \"regkey keyset show\" prints on the other machine; counts as --join"},
+		&cli.BoolFlag{Name: "no-wait", Usage: "show the code for the other machine and end; the same command, run again, completes it"},
 		&cli.StringFlag{Name: "can", Usage: "what the key may do: a `LIST` of manage,publish,yank,owners,read"},
 		&cli.StringFlag{Name: "crates", Usage: "the crates that it may do it to: a `LIST` of names, with * at the end"},
 		&cli.StringFlag{Name: "until", Usage: "when the key ends: a `TIME` like 2027-01-31 or 90d"},
@@ -98,7 +117,7 @@ func (a *app) enrollOptions(c *cli.Context) (enrollOptions, error) {
 		with: c.String("with"), crates: list(c.String("crates")), certificate: c.String("revocation-file"),
 		subject: c.String("subject"), codeStdin: c.Bool("code-stdin"), manual: c.Bool("manual"),
 		leaveCargo: c.Bool("no-cargo-config"), insecure: c.Bool("insecure-http"), yes: c.Bool("yes"), json: c.Bool("json"),
-		afterReset: c.Bool("after-reset"),
+		afterReset: c.Bool("after-reset"), join: c.Bool("join"), noWait: c.Bool("no-wait"), file: c.String("with-file"),
 	}
 	if err := noArguments(c); err != nil {
 		return o, err
@@ -118,11 +137,21 @@ func (a *app) enrollOptions(c *cli.Context) (enrollOptions, error) {
 			return o, usage("%w", err)
 		}
 	}
+	if text := c.String("keyset-code"); text != "" {
+		if o.keysetCode, err = enroll.ParseProposalCode(text); err != nil {
+			return o, usage("reading --keyset-code: %w", err)
+		}
+		o.join = true
+	}
 	switch {
+	case o.join && (o.codeStdin || o.with != "" || o.file != ""):
+		return o, usage("--join has another machine sign: --code-stdin, --with and --with-file don't go with it")
+	case o.with != "" && o.file != "":
+		return o, usage("--with and --with-file: one key signs this one in")
 	case o.subject != "" && !o.manual:
 		return o, usage("--subject goes with --manual: elsewhere the account says who signs")
-	case o.manual && (o.codeStdin || o.with != "" || o.can != 0 || o.crates != nil || !o.until.IsZero() || o.certificate != ""):
-		return o, usage("with --manual the registry's website decides what a key may do: --code-stdin, --with, --can, --crates, --until and --revocation-file don't go with it")
+	case o.manual && (o.codeStdin || o.with != "" || o.can != 0 || o.crates != nil || !o.until.IsZero() || o.certificate != "" || o.join || o.file != ""):
+		return o, usage("with --manual the registry's website decides what a key may do: --code-stdin, --join, --with, --with-file, --can, --crates, --until and --revocation-file don't go with it")
 	}
 	return o, nil
 }
@@ -149,22 +178,37 @@ func (a *app) runEnroll(ctx context.Context, o enrollOptions) error {
 
 // enroll makes the trust first and tells cargo last, so that running it again completes it.
 func (a *app) enroll(ctx context.Context, home string, t target, record keys.Record, o enrollOptions) error {
-	old, err := enroll.LookupEnrolment(home, t.index)
+	if _, err := a.openWithFile(ctx, a.store(home), o.file); err != nil {
+		return err
+	}
+	old, err := enroll.LookupAccount(home, t.index, o.account)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	insecure := o.insecure || old != nil && old.Insecure
-	life, client := a.lifecycle(home, t.index, insecure)
+	o.insecure = o.insecure || old != nil && old.Insecure
+	life, client := a.lifecycleAs(home, t.index, o.account, o.insecure)
 	discovery, err := client.Discover(ctx)
 	if err != nil {
 		return err
 	}
+	life.Former = discovery.Former
+	if old == nil {
+		if done, err := a.follow(ctx, life, t, o); done || err != nil {
+			return err
+		}
+	}
 	if err := a.lookBack(ctx, life, t, old, &o); err != nil {
 		return err
 	}
+	if s := (&stranger{life, discovery, t, record, o}); old == nil || old.Manual || o.afterReset {
+		if done, err := a.enrollStranger(ctx, s); done || err != nil {
+			return err
+		}
+		o = s.o
+	}
 	plan, err := a.planEnrolment(ctx, life, discovery, t, enroll.EnrolOptions{
 		Account: o.account, Key: record, With: o.with, Can: o.can, Crates: o.crates, Until: o.until,
-		Name: t.name, Challenge: discovery.Challenge, MaxAge: discovery.MaxAge, Insecure: insecure, Certificate: o.certificate,
+		Name: t.name, Challenge: discovery.Challenge, MaxAge: discovery.MaxAge, Insecure: o.insecure, Certificate: o.certificate,
 	})
 	if err != nil {
 		return err
@@ -177,7 +221,9 @@ func (a *app) enroll(ctx context.Context, home string, t target, record keys.Rec
 		return err
 	}
 	outcome, cargoErr := a.configureCargo(t, o.leaveCargo)
-	return errors.Join(a.reportEnrolment(t, record, done, outcome, o), cargoErr)
+	err = errors.Join(a.reportEnrolment(t, record, done, outcome, o), cargoErr)
+	a.suggestBackup(life, done)
+	return err
 }
 
 // lookBack brings what stands here from earlier up to date, and completes o where nothing does.
@@ -306,6 +352,10 @@ func (a *app) code(ctx context.Context, plan *enroll.EnrolPlan, o enrollOptions)
 		return keys.Secret{}, nil
 	case o.codeStdin:
 		return a.codeFromStdin()
+	case !o.code.IsZero():
+		return o.code, nil
+	case !a.terminal:
+		return keys.Secret{}, &missingError{"the invite code", "--code-stdin"}
 	}
 	return a.secret(ctx, "Invite code of "+plan.Account+":", "--code-stdin")
 }

@@ -1,0 +1,232 @@
+// regkey approve: letting another machine's key in.
+
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/cargo-regkey/regkey/enroll"
+	"github.com/cargo-regkey/regkey/hardware/attestation"
+	"github.com/cargo-regkey/regkey/keys"
+)
+
+type approveOptions struct {
+	code, registry, account, file, roots string
+	yes, json                            bool
+}
+
+func (a *app) approveCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "approve",
+		Usage:     "let another machine of yours in",
+		ArgsUsage: "CODE",
+		Description: `Signs in the key of another machine, where "regkey enroll" shows the CODE. It is shown in full
+who asks for what, and nothing is signed before a yes. The code is computed anew from what the
+registry sends, so it can't put another key in its place.
+
+A key that manages signs: one of this machine, or with --with-file one that is kept elsewhere.
+A proposal waits for 15 minutes. It can only add a key, or two: a key in a token brings one that
+reads for it.
+
+Examples:
+   regkey approve xj4b-np4p-ahh6-uqkb-idpf
+   regkey approve xj4b-np4p-ahh6-uqkb-idpf --registry lab --yes
+   regkey approve xj4b-np4p-ahh6-uqkb-idpf --registry lab --with-file /media/stick/safe.age`,
+		Flags: []cli.Flag{
+			registryFlag(), accountFlag(), withFileFlag(),
+			&cli.StringFlag{Name: "roots", Usage: "believe attestations by the certificates in the file `PATH` (PEM) too"},
+			yesFlag(), jsonFlag(),
+		},
+		Action: func(c *cli.Context) error {
+			code, err := oneArgument(c, "CODE")
+			if err != nil {
+				return err
+			}
+			if code == "" {
+				return usage(`CODE is missing: "regkey enroll" shows it on the machine that asks`)
+			}
+			if code, err = enroll.ParseProposalCode(code); err != nil {
+				return usage("%w", err)
+			}
+			return a.runApprove(c.Context, approveOptions{
+				code, c.String("registry"), c.String("account"), c.String("with-file"), c.String("roots"), c.Bool("yes"), c.Bool("json"),
+			})
+		},
+	}
+}
+
+func (a *app) runApprove(ctx context.Context, o approveOptions) error {
+	return a.locked(ctx, func(ctx context.Context, home string) error {
+		e, err := a.enrolmentAs(ctx, home, o.registry, o.account)
+		if err != nil {
+			return err
+		}
+		if _, err := a.openWithFile(ctx, a.store(home), o.file); err != nil {
+			return err
+		}
+		life, _ := a.lifecycleOf(home, e)
+		plan, err := life.FetchProposal(ctx, o.code)
+		if err != nil {
+			return err
+		}
+		roots, err := extraRoots(o.roots)
+		if err != nil {
+			return err
+		}
+		asked := a.askedOf(plan, roots)
+		if !plan.Done && !o.yes {
+			a.showProposal(e, plan, asked)
+			if err := a.confirm(ctx, "Let this key in?"); err != nil {
+				return err
+			}
+		}
+		a.purpose = fmt.Sprintf("let %v in at %s", asked[0].ID, label(e))
+		done, err := plan.Run(ctx)
+		if err != nil {
+			return err
+		}
+		return a.reportApproval(e, plan, done, asked, o)
+	})
+}
+
+// askedFacts is one key that asks to be let in.
+type askedFacts struct {
+	ID        string         `json:"id"`
+	Algorithm string         `json:"algorithm"`
+	Can       []string       `json:"can"`
+	Crates    []string       `json:"crates,omitzero"`
+	Until     string         `json:"until,omitzero"`
+	Hardware  *attestedFacts `json:"hardware,omitzero"` // verified here; none: a software key, as far as anybody can tell
+	Doubt     string         `json:"doubt,omitzero"`    // why the attestation that came along is not believed
+}
+
+// attestedFacts is what a token's maker vouches for.
+type attestedFacts struct {
+	Serial   uint32 `json:"serial"`
+	Firmware string `json:"firmware"`
+	Slot     string `json:"slot"`
+	PIN      string `json:"pin"`
+	Touch    string `json:"touch"`
+}
+
+// askedOf are the keys that the proposal adds, the one that does most first.
+func (a *app) askedOf(plan *enroll.ProposalPlan, roots []*x509.Certificate) []askedFacts {
+	var asked []askedFacts
+	for _, e := range plan.Change.Added {
+		f := askedFacts{
+			ID: e.Key.ID().String(), Algorithm: e.Key.Algorithm().String(), Can: e.Can.Names(), Crates: e.Crates, Until: moment(e.Until),
+		}
+		f.Hardware, f.Doubt = a.attested(plan.Attestations, roots, e.Key)
+		if e.Can == enroll.Read {
+			asked = append(asked, f)
+		} else {
+			asked = append([]askedFacts{f}, asked...)
+		}
+	}
+	if len(asked) == 0 { // approved long ago, in a version that this machine has no copy of
+		asked = []askedFacts{{ID: plan.Code}}
+	}
+	return asked
+}
+
+// attested verifies the attestation of the key among chains, if there is one.
+func (a *app) attested(chains [][][]byte, roots []*x509.Certificate, key keys.PublicKey) (facts *attestedFacts, doubt string) {
+	for _, chain := range chains {
+		if len(chain) == 0 {
+			continue
+		}
+		if claim, err := attestation.Read(chain[0]); err != nil || claim.Public != key {
+			continue
+		}
+		f, err := attestation.Verify(chain, roots, a.now())
+		if err != nil {
+			return nil, err.Error()
+		}
+		return &attestedFacts{f.Serial, f.Firmware.String(), f.Slot.String(), string(f.PIN), string(f.Touch)}, ""
+	}
+	return nil, ""
+}
+
+// origin says in a sentence where the key is.
+func (f askedFacts) origin() string {
+	switch h := f.Hardware; {
+	case h != nil:
+		return fmt.Sprintf("in YubiKey %d, slot %s, firmware %s, PIN %s, touch %s: its maker vouches for that", h.Serial, h.Slot, h.Firmware, h.PIN, h.Touch)
+	case f.Doubt != "":
+		return "a software key as far as anybody can tell: it claims to be in a token, and " + f.Doubt
+	}
+	return "a software key as far as anybody can tell"
+}
+
+// showProposal says who asks for what: all of it.
+func (a *app) showProposal(e *enroll.Enrolment, plan *enroll.ProposalPlan, asked []askedFacts) {
+	a.say("registry   %s", label(e))
+	a.say("index      %s", e.Index)
+	a.say("account    %s, whose keyset would become version %d", plan.Account, plan.Change.Version)
+	a.say("asked      %s, and waits until %s", moment(plan.Change.Issued), moment(plan.Expires))
+	for i, f := range asked {
+		if i > 0 {
+			a.say("and along with it:")
+		}
+		a.say("key        %s", f.ID)
+		a.say("algorithm  %s", f.Algorithm)
+		a.say("kept       %s", f.origin())
+		a.say("may        %s", strings.Join(f.Can, ","))
+		a.say("crates     %s", every(f.Crates))
+		a.say("until      %s", orNever(f.Until))
+	}
+	for _, gone := range plan.Change.Removed {
+		a.say("leaves out %v, which has ended", gone.Key.ID())
+	}
+	a.say("signed by  %s", plan.With)
+}
+
+// every names crate patterns.
+func every(crates []string) string {
+	if len(crates) == 0 {
+		return "every crate"
+	}
+	return strings.Join(crates, ",")
+}
+
+func orNever(until string) string {
+	if until == "" {
+		return "no end"
+	}
+	return until
+}
+
+// approvalFacts is the outcome in JSON.
+type approvalFacts struct {
+	Registry string       `json:"registry"`
+	Index    string       `json:"index"`
+	Account  string       `json:"account"`
+	Code     string       `json:"code"`
+	Keys     []askedFacts `json:"keys"`
+	With     string       `json:"with,omitzero"`
+	Version  int          `json:"version"`
+	Already  bool         `json:"already"`
+}
+
+func (a *app) reportApproval(e *enroll.Enrolment, plan *enroll.ProposalPlan, done *enroll.Approved, asked []askedFacts, o approveOptions) error {
+	if o.json {
+		return a.printJSON(approvalFacts{e.Name, e.Index, done.Account, plan.Code, asked, plan.With, done.Version, plan.Done})
+	}
+	what := "approved"
+	if plan.Done {
+		what = "approved already"
+	}
+	facts := []fact{{what, asked[0].ID + " at " + label(e)}, {"account", done.Account}}
+	if may := strings.Join(asked[0].Can, ","); may != "" {
+		facts = append(facts, fact{"may", may}, fact{"crates", strings.Join(asked[0].Crates, ",")}, fact{"until", asked[0].Until})
+	}
+	for _, f := range asked[1:] {
+		facts = append(facts, fact{"along with it", f.ID + ", which may " + strings.Join(f.Can, ",")})
+	}
+	return a.printFacts(append(facts, fact{"keyset", fmt.Sprintf("version %d", done.Version)})...)
+}

@@ -1,0 +1,103 @@
+// regkey enroll at a registry that has moved: this machine's enrolments follow.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/cargo-regkey/regkey/enroll"
+)
+
+// movedFacts is one account that has moved, in JSON.
+type movedFacts struct {
+	Registry string       `json:"registry"`
+	Index    string       `json:"index"`
+	From     string       `json:"from"`
+	Account  string       `json:"account"`
+	Step     string       `json:"step"` // moved
+	Key      string       `json:"key"`
+	Version  int          `json:"version"`
+	Hash     string       `json:"hash"`
+	Cargo    cargoOutcome `json:"cargo"`
+}
+
+// follow moves the enrolments at an index URL from before, if the registry says that it has one where
+// this machine is enrolled. It reports whether there was something to move.
+func (a *app) follow(ctx context.Context, life *enroll.Lifecycle, t target, o enrollOptions) (done bool, err error) {
+	plans, err := a.planMoves(ctx, life, o)
+	if err != nil || len(plans) == 0 {
+		return false, err
+	}
+	if err := a.confirmMoves(ctx, t, plans, o); err != nil {
+		return true, err
+	}
+	for _, plan := range plans {
+		if err := plan.Move(ctx); err != nil {
+			return true, err
+		}
+	}
+	outcome, cargoErr := a.configureCargo(t, o.leaveCargo)
+	return true, errors.Join(a.reportMoves(t, plans, outcome, o), cargoErr)
+}
+
+// planMoves verifies what can be moved: the account in use first, as the first that moves is in use
+// at the new index.
+func (a *app) planMoves(ctx context.Context, life *enroll.Lifecycle, o enrollOptions) ([]*enroll.MovePlan, error) {
+	all, err := enroll.ListEnrolments(life.Home)
+	if err != nil {
+		return nil, err
+	}
+	var plans []*enroll.MovePlan
+	for _, e := range all {
+		if e.Manual || !slices.Contains(life.Former, e.Index) || o.account != "" && o.account != e.Account {
+			continue
+		}
+		own, _ := a.lifecycleAs(life.Home, life.Index, e.Account, o.insecure || e.Insecure)
+		own.Former = life.Former
+		a.joinsWith = e.KeyFor("read")
+		plan, err := own.PlanMove(ctx, e.Index)
+		a.joinsWith = ""
+		if err != nil {
+			return nil, err
+		}
+		if used, err := enroll.LookupEnrolment(life.Home, e.Index); err == nil && used.Account == e.Account {
+			plans = append([]*enroll.MovePlan{plan}, plans...)
+		} else {
+			plans = append(plans, plan)
+		}
+	}
+	return plans, nil
+}
+
+func (a *app) confirmMoves(ctx context.Context, t target, plans []*enroll.MovePlan, o enrollOptions) error {
+	if o.yes || o.join {
+		return nil
+	}
+	for _, p := range plans {
+		a.say("registry  %s says that it has moved, and shows the very keyset that this machine knows", t.label())
+		a.say("from      %s", p.From)
+		a.say("to        %s", p.To)
+		a.say("account   %s, keyset version %d (%v)", p.Account, p.Version, p.Hash)
+		a.say("key       %s", p.Key)
+	}
+	a.say("anybody can show a copy of a keyset: move only if you know from the registry's operator that it is there now")
+	return a.confirm(ctx, "Move the enrolment there?")
+}
+
+func (a *app) reportMoves(t target, plans []*enroll.MovePlan, c cargoOutcome, o enrollOptions) error {
+	var err error
+	for _, p := range plans {
+		if o.json {
+			err = errors.Join(err, a.printJSON(movedFacts{t.name, p.To, p.From, p.Account, "moved", p.Key, p.Version, p.Hash.String(), c}))
+			continue
+		}
+		err = errors.Join(err, a.printFacts(
+			fact{"moved", p.Account + " to " + t.label()}, fact{"from", p.From}, fact{"index", p.To}, fact{"key", p.Key},
+			fact{"keyset", fmt.Sprintf("version %d", p.Version)}, fact{"cargo", c.describe()},
+		))
+	}
+	return err
+}

@@ -13,6 +13,7 @@ The usual sequence:
    regkey enroll --registry lab --account crates-team    have a registry trust it
    cargo publish --registry lab                          cargo signs from now on
    regkey status                                         see what is trusted where
+   regkey approve CODE                                   let another machine of yours in
    regkey rotate --registry lab                          replace the key by a new one
    regkey revoke --registry lab laptop --reason lost     end a key
 
@@ -25,6 +26,8 @@ Without a terminal nothing is ever asked: a missing answer is an error that name
 Environment:
    REGKEY_HOME              where regkey keeps its files ($XDG_CONFIG_HOME/regkey)
    REGKEY_PASSPHRASE_FILE   a file that holds the passphrase of the keys
+   REGKEY_NEW_PASSPHRASE_FILE   a file that holds the passphrase of a backup, or of a key that
+                            is protected anew
    REGKEY_PIN_FILE          a file that holds the PIN of the hardware token; and _PUK_FILE,
                             _NEW_PIN_FILE, _NEW_PUK_FILE: see "regkey hardware setup --help"
    REGKEY_AGENT             "off": no agent is used, and none is started (see "regkey agent --help")
@@ -38,6 +41,8 @@ Exit codes:
    3  refused by the registry
    4  cancelled
    5  something is left to do by hand, as printed
+   6  from "regkey status --check": something wants attention
+   7  the registry contradicts what this machine has verified: nothing was signed
 `
 
 const commandHelp = `{{.HelpName}}: {{.Usage}}

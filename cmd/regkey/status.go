@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +15,7 @@ import (
 	"github.com/cargo-regkey/regkey/cargo"
 )
 
-type statusOptions struct{ online, json bool }
+type statusOptions struct{ online, check, json bool }
 
 func (a *app) statusCommand() *cli.Command {
 	return &cli.Command{
@@ -23,23 +24,26 @@ func (a *app) statusCommand() *cli.Command {
 		Description: `Shows the keys of this machine and the registries that trust them: what each key may do
 there, since when, and until when. It warns of what wants attention: a revocation certificate
 that lies on the same disk as its key, a token left over from before, a change that was
-signed and not yet sent, a key that is trusted no more.
+signed and not yet sent, a key that is trusted no more or ends within 14 days.
 
 It shows what this machine knows and asks nobody. With --online it fetches what the
-registries have, and verifies that it follows from that.
+registries have, and verifies that it follows from that. With --check it exits with 6 where
+something can't wait for ever: for cron, which mails what is printed.
 
 Examples:
    regkey status
-   regkey status --online --json`,
+   regkey status --online --json
+   regkey status --check > /dev/null || mail -s "see to your keys" me`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "online", Usage: "ask the registries"},
+			&cli.BoolFlag{Name: "check", Usage: "exit with 6 where something wants attention"},
 			jsonFlag(),
 		},
 		Action: func(c *cli.Context) error {
 			if err := noArguments(c); err != nil {
 				return err
 			}
-			return a.runStatus(c.Context, statusOptions{c.Bool("online"), c.Bool("json")})
+			return a.runStatus(c.Context, statusOptions{c.Bool("online"), c.Bool("check"), c.Bool("json")})
 		},
 	}
 }
@@ -67,6 +71,9 @@ func (a *app) runStatus(ctx context.Context, o statusOptions) error {
 // after.
 func (a *app) reportStatus(s *survey, onlineErr error, o statusOptions) error {
 	err := errors.Join(s.err, onlineErr)
+	if o.check && err == nil && s.Attention {
+		err = errAttention
+	}
 	if o.json {
 		return errors.Join(a.printJSON(s), err)
 	}
@@ -123,8 +130,19 @@ func (a *app) printRegistry(r *registrySurvey) error {
 	} else {
 		err = errors.Join(err, a.printLine("   account %s, keyset version %d of %s, %s", r.Account, r.Version, r.Issued, signs))
 	}
+	for _, op := range operations {
+		if name := r.Uses[op]; name != "" {
+			err = errors.Join(err, a.printLine("   %s is signed with %s", op, name))
+		}
+	}
+	if !r.InUse && !r.Manual {
+		err = errors.Join(err, a.printLine("   cargo signs for another account there: \"regkey use --registry %s --account %s\" changes that", r.label(), r.Account))
+	}
 	for _, warning := range r.Warnings {
 		err = errors.Join(err, a.printLine("   warning: %s", warning))
+	}
+	for _, note := range r.Notes {
+		err = errors.Join(err, a.printLine("   note: %s", note))
 	}
 	return err
 }
@@ -138,8 +156,8 @@ func (r *registrySurvey) label() string {
 
 // shown names a key: by its name here, or by the beginning of its id if it is elsewhere.
 func (k *trustedKey) shown() string {
-	if k.Name != "" {
-		return k.Name
+	if name := cmp.Or(k.Name, k.Label); name != "" {
+		return name
 	}
 	return k.ID[:min(len(k.ID), 16)] + "…"
 }

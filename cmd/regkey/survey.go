@@ -19,6 +19,7 @@ import (
 type survey struct {
 	Keys       []keyFacts        `json:"keys"`
 	Registries []*registrySurvey `json:"registries"`
+	Attention  bool              `json:"attention"` // something wants to be done soon: "regkey status --check" fails then
 	err        error             // what could not be read
 }
 
@@ -39,6 +40,12 @@ type registrySurvey struct {
 	Pending   bool          `json:"pending"` // a change is signed and not yet accepted
 	Keys      []*trustedKey `json:"keys"`
 	Warnings  []string      `json:"warnings"`
+	Notes     []string      `json:"notes,omitzero"` // what is worth a thought, and can wait
+
+	InUse bool              `json:"in-use"`        // cargo signs for this account
+	Uses  map[string]string `json:"uses,omitzero"` // keys that sign for one operation, in place of Key
+
+	attention bool
 }
 
 // The states of a key at a registry.
@@ -52,7 +59,8 @@ const (
 
 // A trustedKey is one key at one registry.
 type trustedKey struct {
-	Name        string   `json:"name"` // empty: not on this machine
+	Name        string   `json:"name"`           // empty: not on this machine
+	Label       string   `json:"label,omitzero"` // what this machine calls it
 	ID          string   `json:"id"`
 	Public      string   `json:"public,omitzero"`
 	State       string   `json:"state"`
@@ -77,6 +85,7 @@ func (a *app) survey(home string) *survey {
 		r, err := a.surveyRegistry(home, e, records)
 		s.err = errors.Join(s.err, err)
 		s.Registries = append(s.Registries, r)
+		s.Attention = s.Attention || r.attention
 	}
 	return s
 }
@@ -92,11 +101,12 @@ func (a *app) surveyRegistry(home string, e *enroll.Enrolment, records []keys.Re
 	} else {
 		err = r.keyset(home, e, records, a.now())
 	}
+	r.uses(home, e)
 	if r.Pending {
-		r.warn("a change is signed and not yet accepted: run the command that made it again")
+		r.attend("a change is signed and not yet accepted: run the command that made it again")
 	}
 	if e.Key != "" && !slices.ContainsFunc(records, func(k keys.Record) bool { return k.Name == e.Key }) {
-		r.warn("the key %s, which is to sign, is not on this machine any more: \"regkey enroll --registry %s --key NAME\" enrols another", e.Key, label(e))
+		r.attend("the key %s, which is to sign, is not on this machine any more: \"regkey enroll --registry %s --key NAME\" enrols another", e.Key, label(e))
 	}
 	r.certificates(home, e)
 	r.cargo(a)
@@ -105,6 +115,39 @@ func (a *app) surveyRegistry(home string, e *enroll.Enrolment, records []keys.Re
 
 func (r *registrySurvey) warn(format string, values ...any) {
 	r.Warnings = append(r.Warnings, fmt.Sprintf(format, values...))
+}
+
+// attend is warn for what can't wait for ever.
+func (r *registrySurvey) attend(format string, values ...any) {
+	r.attention = true
+	r.warn(format, values...)
+}
+
+// uses says which account is in use, and which keys sign for one operation alone.
+func (r *registrySurvey) uses(home string, e *enroll.Enrolment) {
+	used, err := enroll.LookupEnrolment(home, e.Index)
+	r.InUse = err == nil && used.Account == e.Account
+	for _, op := range operations {
+		if name := e.KeyFor(op); name != e.Key {
+			if r.Uses == nil {
+				r.Uses = map[string]string{}
+			}
+			r.Uses[op] = name
+		}
+	}
+}
+
+// ends warns of keys that sign here and end soon.
+func (r *registrySurvey) ends(e *enroll.Enrolment, now time.Time) {
+	for _, k := range r.Keys {
+		until, err := time.Parse(time.RFC3339, k.Until)
+		if err != nil || k.State == stateRevoked || k.State == stateEnded || !signsFor(e, k.Name) {
+			continue
+		}
+		if until.Before(now.Add(renewWithin)) {
+			r.attend("the key %s ends on %s: \"regkey renew\" has it go on", k.Name, k.Until)
+		}
+	}
 }
 
 // manual lists the one key that is known to be there.
@@ -149,10 +192,14 @@ func (r *registrySurvey) keyset(home string, e *enroll.Enrolment, records []keys
 			r.Keys = append(r.Keys, &trustedKey{Name: record.Name, ID: id.String(), Public: record.Public.String(), State: stateRevoked, Can: []string{}})
 		case record.Name == e.Key:
 			r.Keys = append(r.Keys, &trustedKey{Name: record.Name, ID: id.String(), Public: record.Public.String(), State: stateAbsent, Can: []string{}})
-			r.warn("the key %s, which is to sign, is not in the keyset: \"regkey enroll --registry %s --key %s\"", record.Name, label(e), record.Name)
+			r.attend("the key %s, which is to sign, is not in the keyset: \"regkey enroll --registry %s --key %s\"", record.Name, label(e), record.Name)
 		}
 	}
 	r.warnOfKey(e)
+	r.ends(e, now)
+	if onlyManager(state) != "" {
+		r.Notes = append(r.Notes, backupAdvice(e.Account))
+	}
 	return err
 }
 
@@ -160,7 +207,7 @@ func (r *registrySurvey) trusted(e *enroll.Enrolment, entry enroll.Entry, record
 	id := entry.Key.ID()
 	k := &trustedKey{
 		Name: record.Name, ID: id.String(), Public: entry.Key.String(), State: stateTrusted, Can: entry.Can.Names(),
-		Crates: entry.Crates, Until: moment(entry.Until), Certificate: e.Certificates[id.String()],
+		Crates: entry.Crates, Until: moment(entry.Until), Certificate: e.Certificates[id.String()], Label: e.Labels[id.String()],
 	}
 	if record.Name != "" {
 		// Trust can't be older than the key or the enrolment; the registry knows more, with
@@ -188,11 +235,11 @@ func later(a, b time.Time) time.Time {
 // warnOfKey looks at the key that is to sign.
 func (r *registrySurvey) warnOfKey(e *enroll.Enrolment) {
 	if e.Key == "" {
-		r.warn("no key of this machine signs for this registry: \"regkey enroll --registry %s --key NAME\" enrols one", label(e))
+		r.attend("no key of this machine signs for this registry: \"regkey enroll --registry %s --key NAME\" enrols one", label(e))
 	}
 	for _, k := range r.Keys {
 		if k.Name == e.Key && (k.State == stateRevoked || k.State == stateEnded) {
-			r.warn("the key %s, which is to sign, is %s: \"regkey enroll --registry %s --key NAME\" enrols another", k.Name, k.State, label(e))
+			r.attend("the key %s, which is to sign, is %s: \"regkey enroll --registry %s --key NAME\" enrols another", k.Name, k.State, label(e))
 		}
 	}
 }
@@ -251,7 +298,7 @@ func (a *app) askRegistries(ctx context.Context, home string) ([]since, error) {
 		if e.Manual {
 			continue
 		}
-		life, client := a.lifecycle(home, e.Index, e.Insecure)
+		life, client := a.lifecycleOf(home, e)
 		k, syncErr := life.Sync(ctx)
 		if syncErr != nil {
 			err = errors.Join(err, fmt.Errorf("asking %s: %w", label(e), syncErr))

@@ -10,17 +10,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"filippo.io/age"
+	"filippo.io/age/armor"
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 
@@ -74,6 +76,40 @@ func withPassphrase(t *testing.T, algorithm string, serveArgs ...string) *locked
 	}
 	u.endsClean(t)
 	return u
+}
+
+// cheapWork is 1/8 of the usual work of scrypt: tests that unlock often have time for that.
+const cheapWork = 15
+
+// cheapen writes the key's file again, as age would with less work.
+func (u *lockedUser) cheapen(t *testing.T) {
+	t.Helper()
+	path := filepath.Join(u.RegkeyHome(), "keys", "laptop.age")
+	from, err := age.NewScryptIdentity(u.secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, err := age.NewScryptRecipient(u.secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to.SetWorkFactor(cheapWork)
+	plain, err := age.Decrypt(armor.NewReader(strings.NewReader(read(t, path))), from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file bytes.Buffer
+	armored := armor.NewWriter(&file)
+	w, err := age.Encrypt(armored, to)
+	if err == nil {
+		_, err = io.Copy(w, plain)
+	}
+	if err := errors.Join(err, w.Close(), armored.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, file.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // withPIN is one whose key is in a hardware token that wants no touch.
@@ -161,16 +197,17 @@ func (u *lockedUser) processes(t *testing.T, program string) (found []int) {
 	return found
 }
 
-// nobodyLeft waits until only those processes of the user are left.
-func (u *lockedUser) nobodyLeft(t *testing.T, but ...int) {
+// nobodyLeft waits until no process of the user is left but the shells, and the agent if one runs.
+func (u *lockedUser) nobodyLeft(t *testing.T) {
 	t.Helper()
 	var left []string
 	gone := within(shellLimit, func() bool {
 		left = nil
+		keeper, _ := u.status(t)
 		for _, pid := range u.processes(t, "") {
-			if !slices.Contains(but, pid) {
-				line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-				left = append(left, fmt.Sprintf("%d %q", pid, bytes.ReplaceAll(line, []byte{0}, []byte(" "))))
+			exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+			if pid != keeper.PID && filepath.Base(exe) != "dash" {
+				left = append(left, fmt.Sprintf("%d %s", pid, exe))
 			}
 		}
 		return len(left) == 0
@@ -255,16 +292,26 @@ func (s *shell) termios() unix.Termios {
 	return *now
 }
 
+// next is what was shown up to the end of a match, if there is one, which is dealt with then.
+func (s *shell) next(wanted *regexp.Regexp) (text string, match []string) {
+	unseen := s.shown.from(s.at)
+	at := wanted.FindIndex(unseen)
+	if at == nil {
+		return string(unseen), nil
+	}
+	s.at += at[1]
+	return string(unseen[:at[1]]), wanted.FindStringSubmatch(string(unseen))
+}
+
 // await waits until the terminal shows that, and returns all that it showed before and with it.
 func (s *shell) await(pattern string) string {
 	s.t.Helper()
 	wanted := regexp.MustCompile(pattern)
 	late := time.After(shellLimit)
 	for {
-		text := s.shown.from(s.at)
-		if match := wanted.FindIndex(text); match != nil {
-			s.at += match[1]
-			return string(text[:match[1]])
+		text, match := s.next(wanted)
+		if match != nil {
+			return text
 		}
 		select {
 		case <-s.shown.grown:
@@ -289,20 +336,33 @@ func (s *shell) begin(dir, command string) {
 	s.await(`begin\r?\n`)
 }
 
-var exitMark = `exit=(\d+)\r?\nready> `
+// exitMark has room for the last words of who is in the background by then.
+const exitMark = `exit=(\d+)\r?\n(?s:.*?)ready> `
+
+var exited = regexp.MustCompile(exitMark)
+
+// asking reports whether a question stands there, which comes before any end.
+func (s *shell) asking() (shown string, asks bool) {
+	shown, match := s.next(s.question)
+	return shown, match != nil
+}
+
+// ended reports whether the command has ended, with no question before that.
+func (s *shell) ended() (shown string, exit int, ended bool) {
+	unseen := s.shown.from(s.at)
+	if end := exited.FindIndex(unseen); end == nil || s.question.Match(unseen[:end[1]]) {
+		return "", 0, false
+	}
+	shown, match := s.next(exited)
+	exit, _ = strconv.Atoi(match[1])
+	return shown, exit, true
+}
 
 // end answers every question, and returns what was shown, how often it was asked, and how that ended.
 func (s *shell) end() (shown string, asked, exit int) {
 	s.t.Helper()
-	for {
-		shown += s.await(`(?s)` + s.question.String() + `|` + exitMark)
-		if match := regexp.MustCompile(exitMark + `$`).FindStringSubmatch(shown); match != nil {
-			exit, _ = strconv.Atoi(match[1])
-			return shown, asked, exit
-		}
-		asked++
-		s.types(s.secret + "\r")
-	}
+	o := together(s.t, []*shell{s})[0]
+	return o.shown, o.asked, o.exit
 }
 
 // asks runs a command that is to succeed, with so many questions.

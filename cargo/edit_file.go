@@ -137,7 +137,11 @@ func (e *Edit) Changed() bool { return e.Before == nil || !bytes.Equal(e.Before,
 // Write makes the change, wholly or not at all. A file that exists keeps its mode, a symbolic link
 // stays and what it leads to is written; a new file has mode 0644, as cargo's others, and its
 // folder is made. If the file changed since the edit was worked out, the error wraps [ErrChanged].
+// What an interrupted Write has left beside it is removed; nobody else may be writing the file so.
 func (e *Edit) Write() error {
+	if err := atomicfile.Tidy(e.target); err != nil {
+		return fmt.Errorf("editing cargo's configuration: %w", err)
+	}
 	if !e.Changed() {
 		return nil
 	}

@@ -38,6 +38,9 @@ func (l *Lifecycle) certify(ctx context.Context, e *Enrolment, name string, sign
 	if err != nil {
 		return err
 	}
+	if err := atomicfile.Tidy(path); err != nil { // the user's own place may be one that nobody looks after
+		return fmt.Errorf("writing the revocation certificate: %w", err)
+	}
 	err = atomicfile.Create(path, r.Note, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		err = l.sameCertificate(path, signer.Public(), err)

@@ -250,7 +250,7 @@ func (s *Store) checkFree(name string) error {
 func (s *Store) lock(ctx context.Context) (unlock func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, lockLimit)
 	defer cancel()
-	return home.Lock(ctx, s.dir)
+	return home.Lock(ctx, s.dir, ".")
 }
 
 // exists counts what can't be looked at as there, so that it is never overwritten.

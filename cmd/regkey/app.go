@@ -197,7 +197,7 @@ func (a *app) released(ctx context.Context, pause time.Duration) error {
 func (a *app) lockHome(ctx context.Context, dir string) error {
 	waiting, cancel := context.WithTimeout(ctx, a.lockLimit)
 	defer cancel()
-	unlock, err := home.Lock(waiting, dir)
+	unlock, err := home.Lock(waiting, dir, "registries", "journal", "revocations")
 	if err != nil {
 		if ctx.Err() == nil && waiting.Err() != nil {
 			return &lockedError{dir, a.lockLimit}

@@ -201,6 +201,14 @@ func isTemp(name, path string) bool {
 	return ok && hasSuffix && middle != "" && strings.Trim(middle, "0123456789") == ""
 }
 
+// IsTemp reports whether a file of that name is what an interrupted [Write] or [Create] has left, of
+// whatever file.
+func IsTemp(name string) bool {
+	rest, hidden := strings.CutPrefix(name, ".")
+	at := strings.LastIndexByte(strings.TrimSuffix(rest, tempSuffix), '.')
+	return hidden && at > 0 && isTemp(name, rest[:at])
+}
+
 // syncFolder makes the entries of a folder durable. Windows has no such call, and some file
 // systems, which say so with EINVAL or ENOTSUP, need none.
 func syncFolder(path string) error {

@@ -236,6 +236,18 @@ func TestRemove(t *testing.T) {
 	}
 }
 
+func TestIsTemp(t *testing.T) {
+	for name, want := range map[string]bool{
+		".file.123.tmp": true, ".a.b.1.tmp": true, "..x.1.tmp": true,
+		"": false, ".": false, ".tmp": false, ".123.tmp": false, "..123.tmp": false, ".file.tmp": false, ".file..tmp": false,
+		".file.x.tmp": false, "file.1.tmp": false, ".file.1": false, ".file.1.tmp2": false,
+	} {
+		if got := atomicfile.IsTemp(name); got != want {
+			t.Errorf("IsTemp(%q) = %v", name, got)
+		}
+	}
+}
+
 func TestTidy(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"file", ".file.123.tmp", ".file2.1.tmp", ".file.tmp"} {

@@ -100,7 +100,11 @@ func Stop(at int, mode Mode) *Run { return &Run{at: at, mode: mode} }
 func (r *Run) Calls() []Call {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return append([]Call(nil), r.calls...)
+	all := make([]Call, len(r.calls))
+	for i, c := range r.calls {
+		all[i] = Call{c.Kind, c.What, Normal(c.On)}
+	}
+	return all
 }
 
 // Crash has no later call have an effect. A test ends runs so that wait for something.
@@ -138,7 +142,7 @@ func (r *Run) Do(kind Kind, what, on string, do func() error) error {
 }
 
 func (r *Run) do(kind Kind, what, on string, do, half func() error) error {
-	mode, err := r.meet(Call{kind, what, Normal(on)})
+	mode, err := r.meet(Call{kind, what, on})
 	if err != nil {
 		return err
 	}
@@ -164,7 +168,7 @@ func (r *Run) do(kind Kind, what, on string, do, half func() error) error {
 }
 
 // differs is what differs from run to run: ids of keys, hashes, temporary names, random ids, times.
-var differs = regexp.MustCompile(`k[0-9]\.(pid|public)\.[A-Za-z0-9_-]+|[0-9a-f]{16,}|[0-9]{8}T[0-9.]+Z|\.[0-9]+\.tmp|[a-z2-7]{4}(-[a-z2-7]{4}){4}`)
+var differs = regexp.MustCompile(`k[0-9]\.(pid|public)\.[A-Za-z0-9_-]+|[0-9a-f]{16,}|[0-9]{8}T[0-9.]+Z|\.[0-9]+\.tmp|[a-z2-7]{4}(-[a-z2-7]{4}){4}|-[0-9a-f]{8}\.`)
 
 // Normal is text without what differs from run to run.
 func Normal(text string) string { return differs.ReplaceAllString(text, "…") }

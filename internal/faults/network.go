@@ -35,7 +35,7 @@ func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	same := request.Method + " " + request.URL.String() + "\n" + string(body)
-	mode, err := t.run.request(same, Call{Network, request.Method, Normal(request.URL.Path)})
+	mode, err := t.run.request(same, Call{Network, request.Method, request.URL.Path})
 	if err != nil {
 		return nil, err
 	}

@@ -43,6 +43,8 @@ func Dir() (string, error) {
 	return filepath.Join(dir, "regkey"), nil
 }
 
+const lockFile = ".lock"
+
 // lockPoll is how often a waiting [Lock] looks again: short beside a person's patience, and
 // long beside the microseconds that a look costs.
 const lockPoll = 20 * time.Millisecond
@@ -51,21 +53,45 @@ const lockPoll = 20 * time.Millisecond
 // makes the folder (0700) if it is missing, and holds the lock until unlock is called or the
 // process ends. It gives up when ctx ends, with an error that wraps ctx's, so the caller's deadline
 // is the limit of the wait. The lock is advisory: readers take none, and the file ".lock" that
-// carries it stays.
-func Lock(ctx context.Context, dir string) (unlock func(), err error) {
+// carries it stays. In the folders tidied, relative to dir, which nobody writes without the lock, what
+// writers that were killed have left of their temporary files is removed, however deep.
+func Lock(ctx context.Context, dir string, tidied ...string) (unlock func(), err error) {
 	if err := atomicfile.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("locking %q: %w", dir, err)
 	}
-	lock := flock.New(filepath.Join(dir, ".lock"), flock.SetPermissions(0o600))
+	lock := flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600))
 	err = atomicfile.Lock(lock.Path(), func() error {
 		_, err := lock.TryLockContext(ctx, lockPoll)
 		return err
 	})
+	if err != nil {
+		_ = lock.Close()
+	}
 	switch {
 	case err == nil:
+		for _, folder := range tidied {
+			tidy(filepath.Join(dir, folder))
+		}
 		return func() { _ = lock.Unlock() }, nil
 	case errors.Is(err, context.DeadlineExceeded):
 		return nil, fmt.Errorf("locking %q: another regkey is at work there: %w", dir, err)
 	}
 	return nil, fmt.Errorf("locking %q: %w", dir, err)
+}
+
+// tidy removes temporary files. One that can't be removed does no harm, and is tried again by the next who
+// locks.
+func tidy(folder string) {
+	entries, err := atomicfile.ReadDir(folder)
+	if err != nil {
+		return
+	}
+	for _, entry := range entries {
+		path := filepath.Join(folder, entry.Name())
+		if entry.IsDir() {
+			tidy(path)
+		} else if atomicfile.IsTemp(entry.Name()) {
+			_ = atomicfile.Remove(path)
+		}
+	}
 }

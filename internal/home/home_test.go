@@ -163,3 +163,28 @@ func TestLockOfAnotherProcess(t *testing.T) {
 	}
 	unlock()
 }
+
+// Whoever takes the lock removes what the dead have left, where it was told to, and nothing else.
+func TestLockTidies(t *testing.T) {
+	dir := t.TempDir()
+	here := map[string]bool{ // whether it stays
+		"a/.x.toml.1.tmp": false, "a/b/c/.y.2.tmp": false, "a/x.toml": true, "a/.x.toml": true, "a/.tmp": true,
+		".x.toml.1.tmp": true, "other/.x.1.tmp": true,
+	}
+	for name := range here {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unlock, err := home.Lock(t.Context(), dir, "a", "none")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+	for name, stays := range here {
+		if _, err := os.Stat(filepath.Join(dir, name)); (err == nil) != stays {
+			t.Errorf("%s: %v, want it to stay: %v", name, err, stays)
+		}
+	}
+}

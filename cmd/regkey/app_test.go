@@ -22,6 +22,8 @@ import (
 	"github.com/cargo-regkey/regkey/hardware"
 	"github.com/cargo-regkey/regkey/internal/argorder"
 	"github.com/cargo-regkey/regkey/internal/home"
+	"github.com/cargo-regkey/regkey/internal/keychain"
+	"github.com/cargo-regkey/regkey/internal/sshkeys"
 	"github.com/cargo-regkey/regkey/keys"
 	"github.com/cargo-regkey/regkey/registryclient"
 )
@@ -135,6 +137,12 @@ func TestExitCodesAndHints(t *testing.T) {
 		{cargo.ErrChanged, exitFailed, "again"},
 		{keys.ErrWrongPassphrase, exitFailed, envPassphraseFile},
 		{keys.ErrNoPassphrase, exitFailed, envPassphraseFile},
+		{keys.ErrNoItem, exitFailed, "nothing opens the key any more"},
+		{keys.ErrNoKeychain, exitFailed, "unlock the keychain"},
+		{&keychain.UnavailableError{Reason: "it is locked", Locked: true}, exitFailed, "unlock the keychain"},
+		{&keychain.TimeoutError{Limit: time.Second}, exitFailed, "regkey protect NAME --passphrase"},
+		{sshkeys.ErrNoAgent, exitFailed, "ssh-add"},
+		{sshkeys.ErrNotHeld, exitFailed, "ssh-add -X"},
 		{os.ErrPermission, exitFailed, "belongs to somebody else"},
 		{keyExists(keys.OpenStore("/k"), "laptop"), exitFailed, "it was not touched"},
 		{hardware.ErrNotBuilt, exitFailed, "built without hardware support"},

@@ -93,6 +93,7 @@ func TestKeychainTrouble(t *testing.T) {
 	d.Lock(t)
 	d.says("problem  keychain", 1, "doctor")
 	d.says("it is locked", 1, "doctor")
+	d.says("it is locked", 1, "init", "other", "--keychain") // at once: nobody is here who could unlock it
 	d.Suspend(t)
 	d.says("has not answered within 3s", 1, "init", "other", "--keychain")
 	d.says("protect the key in another way: give --passphrase", 1, "init", "other", "--keychain")

@@ -110,5 +110,11 @@ func (a *app) warnOfWeakness(passphrase keys.Secret, name string) bool {
 	return true
 }
 
-// passphraseOf is the question for the passphrase of a key of the store.
-func passphraseOf(name string) string { return fmt.Sprintf("Passphrase of key %s:", name) }
+// passphraseOf is the question for the passphrase of a key of the store: it says what the key is to
+// sign, as far as that is known.
+func (a *app) passphraseOf(name string) string {
+	if a.purpose == "" {
+		return fmt.Sprintf("Passphrase of key %s:", name)
+	}
+	return fmt.Sprintf("Passphrase of key %s, to %s:", name, a.purpose)
+}

@@ -38,10 +38,15 @@ func (a *app) ask(ctx context.Context, field huh.Field) error {
 }
 
 // plain reports whether questions are asked line by line: on a terminal without a cursor that
-// moves, and where stderr is none.
+// moves, or that does not tell its size, and where stderr is none.
 func (a *app) plain() bool {
 	f, ok := a.stderr.(*os.File)
-	return a.linewise || os.Getenv("TERM") == "dumb" || !ok || !term.IsTerminal(int(f.Fd()))
+	if a.linewise || os.Getenv("TERM") == "dumb" || !ok || !term.IsTerminal(int(f.Fd())) {
+		return true
+	}
+	// A form on no columns and lines would be drawn as nothing, and take Enter for its default.
+	width, height, err := term.GetSize(int(f.Fd()))
+	return err != nil || width == 0 || height == 0
 }
 
 // askPlain runs a form line by line. Such a form reads on, whatever happens to ctx, and takes the

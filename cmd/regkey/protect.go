@@ -99,7 +99,7 @@ func (a *app) keyToProtect(ctx context.Context, store *keys.Store, name string) 
 func (a *app) protect(ctx context.Context, store *keys.Store, old keys.Record, o protectOptions) (record keys.Record, err error) {
 	passphrase := keys.Secret{}
 	if old.Protection == keys.Passphrase {
-		passphrase, _, err = a.asking(ctx, passphraseOf(old.Name), func(ask keys.PassphraseFunc) error {
+		passphrase, _, err = a.asking(ctx, a.passphraseOf(old.Name), func(ask keys.PassphraseFunc) error {
 			_, err := store.Unlock(ctx, old.Name, ask)
 			return err
 		})

@@ -144,16 +144,16 @@ func (a *app) chooseProtection(ctx context.Context, w lockWish) (keys.Protection
 	return value, err
 }
 
-// tryKeychain is what speaks against a lock that needs the keychain. One that is locked is unlocked
-// by a person when it is used.
+// tryKeychain is what speaks against a lock that needs the keychain. One that is locked asks a
+// person, if one is here, when it is used.
 func (a *app) tryKeychain(ctx context.Context, lock keys.Lock) error {
 	if lock.Protection() != keys.Keychain || a.keychain == nil {
 		return nil
 	}
 	err := a.keychain.Available(ctx)
 	var unavailable *keychain.UnavailableError
-	if errors.As(err, &unavailable) && unavailable.Locked {
-		a.advise("regkey: the keychain is locked: its window asks you to unlock it")
+	if errors.As(err, &unavailable) && unavailable.Locked && a.terminal {
+		a.say("regkey: the keychain is locked: its window asks you to unlock it")
 		return nil
 	}
 	return err

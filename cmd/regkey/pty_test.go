@@ -215,6 +215,22 @@ func TestFullScreenProtection(t *testing.T) {
 	}
 }
 
+// A terminal that does not say how large it is, as bare ones do not, still shows what is asked.
+func TestTerminalWithoutASize(t *testing.T) {
+	s := newSession(t, []string{"TERM=xterm"}, "init", "desk")
+	if err := pty.Setsize(s.terminal, &pty.Winsize{}); err != nil {
+		t.Fatal(err)
+	}
+	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = s.tty, s.tty, s.tty
+	s.start()
+	s.expect("Enter a number between 1 and 2")
+	s.typed("2\r")
+	s.expect("desk (ed25519, unprotected)")
+	if code := s.exit(); code != 0 {
+		t.Fatalf("exit code %d: %q", code, s.shown())
+	}
+}
+
 // Every way to say "never mind" ends with exit code 4 and changes nothing.
 func TestCancel(t *testing.T) {
 	const name, passphrase, protection = "Name of the new key", "Passphrase for the new key desk", "How is key desk to be protected"

@@ -40,7 +40,7 @@ func (a *app) unlock(ctx context.Context, store *keys.Store, name string) (keys.
 // unlockFile opens a key whose secret is in a file, asking for its passphrase.
 func (a *app) unlockFile(ctx context.Context, store *keys.Store, name string) (*keys.SoftwareKey, error) {
 	var key *keys.SoftwareKey
-	_, typed, err := a.asking(ctx, passphraseOf(name), func(ask keys.PassphraseFunc) (err error) {
+	_, typed, err := a.asking(ctx, a.passphraseOf(name), func(ask keys.PassphraseFunc) (err error) {
 		key, err = store.Unlock(ctx, name, ask)
 		return err
 	})

@@ -138,7 +138,7 @@ func (a *app) exportEnv(home string, store *keys.Store, e *enroll.Enrolment, rec
 
 // fileForJob refuses a key that has no file which opens on another machine.
 func fileForJob(r keys.Record) error {
-	own := "make the job a key of its own: \"regkey init ci --no-passphrase\", then \"regkey enroll --key ci --can publish\""
+	own := "make the job a key of its own: \"regkey init ci --none\", then \"regkey enroll --key ci --can publish\""
 	switch r.Protection {
 	case keys.Hardware:
 		return advised(fmt.Errorf("key %s is in a token: no file can be given to a job", r.Name), own)

@@ -49,6 +49,7 @@ type app struct {
 	few         map[pinQuestion]int         // how many tries were left when a person said to go on
 	purpose     string                      // what is being signed, for whoever has to touch a token
 	hurry       bool                        // nobody waits for a token that is not plugged in
+	readsAs     string                      // the key that reads instead of the one that is enrolled for it; empty: none
 	readsItself bool                        // the key that signs reads too, though there is another for that
 	joinsWith   string                      // the key that reads where this machine is not enrolled yet
 	manager     string                      // the key that signs wherever one that manages has to; empty: one that is here
@@ -102,6 +103,7 @@ func (a *app) program() *cli.App {
 			a.useCommand(), a.keysetCommand(), a.historyCommand(), a.syncCommand(),
 			a.exportCommand(), a.agentCommand(), a.hardwareCommand(), a.doctorCommand(), a.challengeCommand(), a.tokenCommand(), a.versionCommand(),
 		},
+		Before:                a.noticeUnfinished,
 		Action:                a.root,
 		Reader:                a.stdin,
 		Writer:                a.stdout,

@@ -82,6 +82,8 @@ func exitCode(ctx context.Context, err error) int {
 	switch {
 	case errors.Is(err, errCancelled), errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return exitCancelled
+	case errors.As(err, new(*leftError)):
+		return exitLeft
 	case errors.Is(err, errByHand):
 		return exitByHand
 	case errors.Is(err, errAttention):

@@ -41,7 +41,8 @@ Exit codes:
    3  refused by the registry
    4  cancelled
    5  something is left to do by hand, as printed
-   6  from "regkey status --check": something wants attention
+   6  something was begun and is not complete: "regkey rotate --resume" or "--abandon";
+      from "regkey status --check": something wants attention
    7  the registry contradicts what this machine has verified: nothing was signed
 `
 

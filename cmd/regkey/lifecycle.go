@@ -52,6 +52,9 @@ func (a *app) readToken(ctx context.Context, home, index, account string) (strin
 	if _, err := os.Stat(store.Path(e.ReadKey)); e.Key != "" && (err != nil || a.readsItself) {
 		name = e.Key // the key that reads is lost or has ended, and another is about to be made
 	}
+	if a.readsAs != "" {
+		name = a.readsAs
+	}
 	if name == "" {
 		return "", fmt.Errorf("no key of this machine signs for %s any more", label(e))
 	}

@@ -4,6 +4,8 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -24,6 +26,10 @@ import (
 type unreliable struct {
 	index string
 	drops atomic.Bool
+	// swallows has keysets not even forwarded; meanwhile, if set, runs once before the next one is.
+	swallows  atomic.Bool
+	meanwhile atomic.Pointer[func()]
+	posted    atomic.Pointer[[]byte] // the last keyset that came
 }
 
 func startUnreliable(t *testing.T, data string) *unreliable {
@@ -56,9 +62,22 @@ func startUnreliable(t *testing.T, data string) *unreliable {
 	}
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: behind})
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if u.drops.Load() && r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/keysets") {
-			proxy.ServeHTTP(httptest.NewRecorder(), r)
-			panic(http.ErrAbortHandler)
+		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/keysets") {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				panic(http.ErrAbortHandler)
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			u.posted.Store(&body)
+			if do := u.meanwhile.Swap(nil); do != nil {
+				(*do)()
+			}
+			if u.drops.Load() {
+				proxy.ServeHTTP(httptest.NewRecorder(), r)
+			}
+			if u.drops.Load() || u.swallows.Load() {
+				panic(http.ErrAbortHandler)
+			}
 		}
 		proxy.ServeHTTP(w, r)
 	})}

@@ -16,7 +16,6 @@ import (
 
 	"github.com/cargo-regkey/regkey/enroll"
 	"github.com/cargo-regkey/regkey/keys"
-	"github.com/cargo-regkey/regkey/registryclient"
 )
 
 type rotateOptions struct {
@@ -28,6 +27,10 @@ type rotateOptions struct {
 	toHardware, toSoftware   bool // neither: as the old key is
 	place                    tokenPlace
 	yes, json                bool
+
+	all, dryRun     bool
+	resume, abandon bool
+	given           map[string]string // the flags that say how the new key is made and who signs, for the journal
 }
 
 func (a *app) rotateCommand() *cli.Command {
@@ -44,42 +47,119 @@ followed by one on the same token, in another slot, unless --serial says which.
 With --overlap the old key goes on publishing for that time, so that other machines can
 follow; it loses at once the right to manage keys.
 
-Running the same command again, after any failure, completes what was begun.
+With --all one new key takes the old one's place at every registry that trusts it: one plan is
+shown, and one yes asked for. A registry that can't be reached does not stop the others. With
+--dry-run the registries are asked what stands, and nothing is changed.
+
+What is begun is written down before anything happens. After an interruption at any point
+--resume, or the same command again, goes on: the registries are asked what they have, and
+what was signed is sent as it is. --abandon gives up: signed bytes that never left this
+machine are dropped; those that did are replaced by another version with the keys as they
+were, so that they can never stand; where the new key is trusted already, that is said and
+stays. The new key is removed if it was made for this and no registry trusts it.
+
+If another machine changes the keys meanwhile, what it changed is shown and asked about. With
+--yes that goes on by itself, unless the change is about a key of this rotation.
 
 Examples:
    regkey rotate --registry lab
    regkey rotate --registry lab --overlap 24h
    regkey rotate --registry lab --key laptop --to laptop-2027 --yes
    regkey rotate --registry lab --to-hardware --touch always
-   regkey rotate --registry lab --to-software`,
-		Flags: append([]cli.Flag{
-			registryFlag(),
-			&cli.StringFlag{Name: "key", Usage: "the `KEY` that goes (the one that signs here)"},
-			&cli.StringFlag{Name: "to", Usage: "the `KEY` that comes (laptop, laptop-2, laptop-3, …)"},
-			&cli.StringFlag{Name: "overlap", Usage: "how long the old key still publishes: a `TIME` like 24h or 7d"},
-			&cli.StringFlag{Name: "algorithm", Usage: "the kind of the new key: `ALGORITHM` ed25519 or p384 (the old one's)"},
-			&cli.StringFlag{Name: "with", Usage: "the managing `KEY` that signs, if the old one may not manage (one that is here)"},
-			&cli.BoolFlag{Name: "to-hardware", Usage: "make the new key on a token"},
-			&cli.BoolFlag{Name: "to-software", Usage: "make the new key in a file"},
-		}, slices.Concat(protectionFlags("the new key"), tokenPlaceFlags(), []cli.Flag{certificateFlag(), yesFlag(), jsonFlag()})...),
+   regkey rotate --registry lab --to-software
+   regkey rotate --all --overlap 7d --dry-run
+   regkey rotate --all --key laptop
+   regkey rotate --resume
+   regkey rotate --abandon`,
+		Flags: a.rotateFlags(),
 		Action: func(c *cli.Context) error {
-			o := rotateOptions{
-				registry: c.String("registry"), old: c.String("key"), new: c.String("to"), with: c.String("with"),
-				algorithm:   c.String("algorithm"),
-				certificate: c.String("revocation-file"), yes: c.Bool("yes"), json: c.Bool("json"),
-			}
-			if err := noArguments(c); err != nil {
+			o, err := readRotateOptions(c)
+			if err != nil {
 				return err
 			}
-			if err := o.parse(c.String("overlap")); err != nil {
+			if err := a.bringFile(c); err != nil {
 				return err
 			}
-			if err := o.parsePlace(c); err != nil {
-				return err
+			switch {
+			case o.resume:
+				return a.runResume(c.Context, o)
+			case o.abandon:
+				return a.runAbandon(c.Context, o)
+			case o.all:
+				return a.runRotateAll(c.Context, o)
 			}
 			return a.runRotate(c.Context, o)
 		},
 	}
+}
+
+func (a *app) rotateFlags() []cli.Flag {
+	return slices.Concat([]cli.Flag{
+		registryFlag(),
+		&cli.BoolFlag{Name: "all", Usage: "every registry that trusts the key"},
+		&cli.StringFlag{Name: "key", Usage: "the `KEY` that goes (the one that signs here)"},
+		&cli.StringFlag{Name: "to", Usage: "the `KEY` that comes (laptop, laptop-2, laptop-3, …)"},
+		&cli.StringFlag{Name: "overlap", Usage: "how long the old key still publishes: a `TIME` like 24h or 7d"},
+		&cli.StringFlag{Name: "algorithm", Usage: "the kind of the new key: `ALGORITHM` ed25519 or p384 (the old one's)"},
+		&cli.StringFlag{Name: "with", Usage: "the managing `KEY` that signs, if the old one may not manage (one that is here)"},
+		withFileFlag(),
+		&cli.BoolFlag{Name: "to-hardware", Usage: "make the new key on a token"},
+		&cli.BoolFlag{Name: "to-software", Usage: "make the new key in a file"},
+	}, protectionFlags("the new key"), tokenPlaceFlags(), []cli.Flag{
+		certificateFlag(),
+		&cli.BoolFlag{Name: "dry-run", Usage: "show what would happen, and change nothing"},
+		&cli.BoolFlag{Name: "resume", Usage: "go on with a rotation that is not complete"},
+		&cli.BoolFlag{Name: "abandon", Usage: "give up a rotation that is not complete"},
+		yesFlag(), jsonFlag(),
+	})
+}
+
+// givenFlags are those that the journal keeps: how the new key is made, and who signs.
+var givenFlags = []string{
+	"algorithm", "with", "to-hardware", "to-software", "keychain", "passphrase", "none", "serial", "slot", "touch", "pin", "revocation-file",
+}
+
+// readRotateOptions reads a command line.
+func readRotateOptions(c *cli.Context) (rotateOptions, error) {
+	o := rotateOptions{
+		registry: c.String("registry"), old: c.String("key"), new: c.String("to"), with: c.String("with"),
+		algorithm:   c.String("algorithm"),
+		certificate: c.String("revocation-file"), yes: c.Bool("yes"), json: c.Bool("json"),
+		all: c.Bool("all"), dryRun: c.Bool("dry-run"), resume: c.Bool("resume"), abandon: c.Bool("abandon"),
+		given: map[string]string{},
+	}
+	if err := noArguments(c); err != nil {
+		return o, err
+	}
+	for _, name := range givenFlags {
+		if c.IsSet(name) {
+			o.given[name] = fmt.Sprint(c.Value(name))
+		}
+	}
+	if err := o.parse(c.String("overlap")); err != nil {
+		return o, err
+	}
+	if err := o.parsePlace(c); err != nil {
+		return o, err
+	}
+	return o, o.agree(c)
+}
+
+// agree refuses what does not go together.
+func (o *rotateOptions) agree(c *cli.Context) error {
+	switch {
+	case o.resume && o.abandon:
+		return usage("--resume and --abandon: a rotation can't be both")
+	case (o.resume || o.abandon) && (len(o.given) > 0 || o.new != "" || c.IsSet("overlap") || o.all):
+		return usage("--resume and --abandon: what was given when the rotation began still holds; only --key, --registry, --dry-run, --yes and --json go with them")
+	case o.abandon && o.dryRun:
+		return usage("--dry-run doesn't go with --abandon: without --yes it shows its plan and asks")
+	case o.all && o.registry != "":
+		return usage("--all and --registry: it is every registry, or one")
+	case o.all && o.certificate != "":
+		return usage("--revocation-file doesn't go with --all: each registry has a certificate of its own")
+	}
+	return nil
 }
 
 func (o *rotateOptions) parse(overlap string) error {
@@ -102,6 +182,7 @@ func (o *rotateOptions) parse(overlap string) error {
 	return nil
 }
 
+// runRotate replaces a key at one registry.
 func (a *app) runRotate(ctx context.Context, o rotateOptions) error {
 	return a.locked(ctx, func(ctx context.Context, home string) error {
 		e, err := a.enrolment(ctx, home, o.registry)
@@ -111,57 +192,65 @@ func (a *app) runRotate(ctx context.Context, o rotateOptions) error {
 		if e.Manual {
 			return a.rotateManually(ctx, home, e, o)
 		}
-		life, client := a.lifecycle(home, e.Index, e.Insecure)
-		if done, err := a.completeRotation(ctx, life, e, o); done || err != nil {
-			return err
-		}
-		plan, err := life.PlanRotation(ctx, enroll.RotateOptions{
-			Old: o.old, New: o.new, Overlap: o.overlap, With: o.with, Certificate: o.certificate,
-		})
+		begun, err := a.begun(home, o, e)
 		if err != nil {
 			return err
 		}
-		if plan.New == "" {
-			if plan.New, err = nextName(life, plan.OldKey.Name); err != nil {
+		if begun != nil {
+			if o, err = a.goOn(begun, o); err != nil {
 				return err
 			}
+			return a.rotateAt(ctx, home, e, begun, o)
 		}
-		return a.rotate(ctx, e, life, client, plan, o)
+		if o.old == "" {
+			o.old = e.Key
+		}
+		if o.old == "" {
+			return usage("no key of this machine signs for %s: --key names the one that goes", label(e))
+		}
+		i, err := a.intent(home, o, []*enroll.Enrolment{e})
+		if err != nil {
+			return err
+		}
+		return a.rotateAt(ctx, home, e, i, o)
 	})
 }
 
-// completeRotation sends what an earlier run signed. Where the user named no keys, and that has
-// changed which key signs here, this was the rotation that is asked for, and not one more.
-func (a *app) completeRotation(ctx context.Context, life *enroll.Lifecycle, before *enroll.Enrolment, o rotateOptions) (bool, error) {
-	accepted, found, err := life.Settle(ctx)
-	if err != nil || !found || accepted == nil || o.old != "" || o.new != "" {
-		return false, err
+// rotateAt carries out, or goes on with, a rotation at one registry.
+func (a *app) rotateAt(ctx context.Context, home string, e *enroll.Enrolment, i *enroll.Intent, o rotateOptions) error {
+	run := a.newRotation(home, i, o)
+	plans := run.look(ctx)
+	if o.dryRun {
+		return run.reportPlans(plans)
 	}
-	after, err := enroll.LookupEnrolment(life.Home, life.Index)
-	if err != nil || after.Key == before.Key {
-		return false, err
+	if plans[0].Err != nil && !plans[0].Waits {
+		return plans[0].Err
 	}
-	newKey, err := life.Keys.Lookup(after.Key)
+	if plan := plans[0].Plan; plan != nil && !plan.Done && !o.yes {
+		a.say("registry  %s", label(e))
+		a.say("account   %s", plan.Account)
+		a.say("old key   %s (%v)", plan.Old, plan.OldKey.Public.ID())
+		a.say("new key   %s", plan.New)
+		if !plan.Until.IsZero() {
+			a.say("overlap   the old key publishes until %s", moment(plan.Until))
+		}
+		if err := a.confirm(ctx, "Replace the old key by the new one?"); err != nil {
+			return err
+		}
+	}
+	outcomes, err := run.run(ctx, plans)
 	if err != nil {
-		return false, err
+		return err
 	}
-	done := &enroll.Rotated{Account: accepted.Account, New: newKey.Public.ID(), Version: accepted.Version}
-	done.Certificate = after.Certificates[done.New.String()]
-	if oldKey, err := life.Keys.Lookup(before.Key); err == nil {
-		done.Old = oldKey.Public.ID()
-		entry, _ := accepted.Entry(done.Old)
-		done.Until = entry.Until
+	if done := outcomes[0].Done; done != nil {
+		return errors.Join(a.reportRotation(e, i.Old, i.New, done, o), outcomes[0].Err, errors.Join(run.byHand...))
 	}
-	return true, a.reportRotation(before, before.Key, after.Key, done, o)
+	return outcomes[0].Err
 }
 
-// nextName is old's name with the next number: laptop, laptop-2, laptop-3. A key of that name
-// that no version of this registry's trust has seen is left from an interrupted run, and is taken.
-func nextName(life *enroll.Lifecycle, old string) (string, error) {
-	trusted, err := life.State().Keyset()
-	if err != nil {
-		return "", err
-	}
+// nextName is old's name with the next number: laptop, laptop-2, laptop-3. A key of that name that none
+// of these registries' trust has seen is left from an interrupted run, and is taken.
+func nextName(store *keys.Store, trusted []*enroll.SignedKeyset, old string) (string, error) {
 	base, number := old, 1
 	if at := strings.LastIndexByte(old, '-'); at > 0 {
 		if n, err := strconv.Atoi(old[at+1:]); err == nil && n > 1 && n < 10000 {
@@ -171,7 +260,7 @@ func nextName(life *enroll.Lifecycle, old string) (string, error) {
 	for range 10000 {
 		number++
 		name := fmt.Sprintf("%s-%d", base, number)
-		record, err := life.Keys.Lookup(name)
+		record, err := store.Lookup(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			return name, keys.CheckName(name)
 		}
@@ -179,37 +268,15 @@ func nextName(life *enroll.Lifecycle, old string) (string, error) {
 			return "", err
 		}
 		id := record.Public.ID()
-		if _, listed := trusted.Entry(id); !listed && !id.IsZero() && !slices.Contains(trusted.Revoked, id) {
+		seen := slices.ContainsFunc(trusted, func(k *enroll.SignedKeyset) bool {
+			_, listed := k.Entry(id)
+			return listed || slices.Contains(k.Revoked, id)
+		})
+		if !seen && !id.IsZero() {
 			return name, nil
 		}
 	}
 	return "", usage("no free name after %s: give --to", old)
-}
-
-func (a *app) rotate(ctx context.Context, e *enroll.Enrolment, life *enroll.Lifecycle, client *registryclient.Client, plan *enroll.RotatePlan, o rotateOptions) error {
-	a.purpose = fmt.Sprintf("replace %s by %s at %s", plan.Old, plan.New, label(e))
-	if !plan.Done {
-		if !o.yes {
-			a.say("registry  %s", label(e))
-			a.say("account   %s", plan.Account)
-			a.say("old key   %s (%v)", plan.Old, plan.OldKey.Public.ID())
-			a.say("new key   %s", plan.New)
-			if !plan.Until.IsZero() {
-				a.say("overlap   the old key publishes until %s", moment(plan.Until))
-			}
-			if err := a.confirm(ctx, "Replace the old key by the new one?"); err != nil {
-				return err
-			}
-		}
-		if err := a.prepareRotation(ctx, e, life, client, plan, o); err != nil {
-			return err
-		}
-	}
-	done, err := plan.Run(ctx)
-	if err != nil {
-		return err
-	}
-	return a.reportRotation(e, plan.Old, plan.New, done, o)
 }
 
 // rotationFacts is the outcome in JSON.

@@ -38,8 +38,12 @@ func (o *rotateOptions) parsePlace(c *cli.Context) (err error) {
 	return nil
 }
 
-// prepareRotation makes the keys that come in, where they are not there yet.
-func (a *app) prepareRotation(ctx context.Context, e *enroll.Enrolment, life *enroll.Lifecycle, client *registryclient.Client, plan *enroll.RotatePlan, o rotateOptions) error {
+// prepareRotation makes the keys that come in, where they are not there yet, and tells making of each
+// before.
+func (a *app) prepareRotation(
+	ctx context.Context, e *enroll.Enrolment, life *enroll.Lifecycle, client *registryclient.Client, plan *enroll.RotatePlan, o rotateOptions,
+	making func(*keys.Store, string) error,
+) error {
 	discovery, err := client.Discover(ctx)
 	if err != nil {
 		return err
@@ -50,6 +54,9 @@ func (a *app) prepareRotation(ctx context.Context, e *enroll.Enrolment, life *en
 			return &policyError{label(e), describePolicy(discovery.Hardware)}
 		}
 	}
+	if err := making(life.Keys, plan.New); err != nil {
+		return err
+	}
 	newKey, err := a.successor(ctx, life.Keys, plan.OldKey, plan.New, o)
 	if err != nil {
 		return err
@@ -59,6 +66,13 @@ func (a *app) prepareRotation(ctx context.Context, e *enroll.Enrolment, life *en
 	}
 	wantsReader, err := plan.WantsReader(newKey)
 	if err != nil || !wantsReader {
+		return err
+	}
+	reader, err := readerName(life, plan.New)
+	if err != nil {
+		return err
+	}
+	if err := making(life.Keys, reader); err != nil {
 		return err
 	}
 	plan.Read, err = a.readerKey(ctx, life, plan.New)

@@ -81,7 +81,7 @@ func (a *app) reportStatus(s *survey, onlineErr error, o statusOptions) error {
 }
 
 func (a *app) printStatus(s *survey) error {
-	if len(s.Keys) == 0 && len(s.Registries) == 0 {
+	if len(s.Keys) == 0 && len(s.Registries) == 0 && len(s.Unfinished) == 0 {
 		if s.err != nil {
 			return nil
 		}
@@ -102,6 +102,9 @@ func (a *app) printStatus(s *survey) error {
 		}
 	}
 	err := w.Flush()
+	for _, line := range s.Unfinished {
+		err = errors.Join(err, a.printLine("%s", line))
+	}
 	for _, r := range s.Registries {
 		err = errors.Join(err, a.printRegistry(r))
 	}

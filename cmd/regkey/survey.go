@@ -19,7 +19,8 @@ import (
 type survey struct {
 	Keys       []keyFacts        `json:"keys"`
 	Registries []*registrySurvey `json:"registries"`
-	Attention  bool              `json:"attention"` // something wants to be done soon: "regkey status --check" fails then
+	Unfinished []string          `json:"unfinished"` // what was begun and is not complete, a line each
+	Attention  bool              `json:"attention"`  // something wants to be done soon: "regkey status --check" fails then
 	err        error             // what could not be read
 }
 
@@ -75,7 +76,7 @@ type trustedKey struct {
 func (a *app) survey(home string) *survey {
 	store := a.store(home)
 	records, err := store.List()
-	s := &survey{Keys: []keyFacts{}, Registries: []*registrySurvey{}, err: err}
+	s := &survey{Keys: []keyFacts{}, Registries: []*registrySurvey{}, Unfinished: append([]string{}, a.unfinishedLines(home)...), err: err}
 	for _, r := range records {
 		s.Keys = append(s.Keys, factsOf(store, r))
 	}
@@ -87,6 +88,7 @@ func (a *app) survey(home string) *survey {
 		s.Registries = append(s.Registries, r)
 		s.Attention = s.Attention || r.attention
 	}
+	s.Attention = s.Attention || len(s.Unfinished) > 0
 	return s
 }
 

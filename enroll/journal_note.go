@@ -20,6 +20,11 @@ func (l *Lifecycle) Begin(kind Kind, account, key string) (*Intent, error) {
 		if i.Kind == kind && i.subject() == key && i.Step(l.Index, account) != nil {
 			return i, nil
 		}
+		if i.Idle() {
+			if err := journal.End(i); err != nil {
+				return nil, err
+			}
+		}
 	}
 	i := &Intent{Kind: kind, Begun: l.now(), Steps: []Step{{Index: l.Index, Account: account, State: StepPlanned}}}
 	if i.Old = key; kind == KindEnrol {
@@ -39,6 +44,10 @@ func (i *Intent) subject() string {
 	return i.Old
 }
 
+// Idle reports whether nobody has to hear of an intent of one step, because nothing of it has happened: it
+// was interrupted before anything was signed, and running the command again is all there is to it.
+func (i *Intent) Idle() bool { return i.Kind != KindRotate && !i.signed() }
+
 // EndIntent takes an intent of one step out of the journal: if err is nil because it is complete, and
 // otherwise only where nothing of it can stand or come to stand. It returns err, and its own.
 func (l *Lifecycle) EndIntent(i *Intent, err error) error {
@@ -48,11 +57,20 @@ func (l *Lifecycle) EndIntent(i *Intent, err error) error {
 		if errors.Is(openErr, fs.ErrNotExist) {
 			return err
 		}
-		if openErr != nil || now.signed() {
+		if openErr != nil || l.mayStand(now) {
 			return errors.Join(err, openErr)
 		}
 	}
 	return errors.Join(err, journal.End(i))
+}
+
+// mayStand reports whether something of an intent of one step stands or waits. What was refused of an
+// enrolment is forgotten, as its bytes are.
+func (l *Lifecycle) mayStand(i *Intent) bool {
+	if i.Kind == KindEnrol && i.Steps[0].State != StepAccepted {
+		return l.State().Pending()
+	}
+	return i.signed()
 }
 
 // endRevocations ends what the journal says of revoking a key, once nothing is left to do.

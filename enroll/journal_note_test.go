@@ -67,4 +67,34 @@ func TestIntentOfOneStep(t *testing.T) {
 	if err := m.EndIntent(i, nil); err != nil {
 		t.Error(err)
 	}
+	// One of which nothing has happened goes when the next begins.
+	m.must(second(m.Begin(KindRevoke, testAccount, "laptop")))
+	m.must(second(m.Begin(KindEnrol, testAccount, "laptop")))
+	if names := m.open(KindEnrol); len(names) != 1 {
+		t.Errorf("the journal has %q", names)
+	}
+}
+
+// The lifecycle moves an enrolment's intent on by itself: what is trusted, and not known to cargo yet, is
+// remembered; what was refused is not.
+func TestEnrolmentIsNotComplete(t *testing.T) {
+	for failure, left := range map[failure]int{lostAfter: 1, refused: 0, "": 1} {
+		m := newMachine(t)
+		m.key("laptop", ed(1))
+		m.line.at, m.line.failure = 1, failure
+		if failure == "" {
+			m.line.at = 0
+		}
+		i, err := m.Begin(KindEnrol, testAccount, "laptop")
+		m.must(err)
+		err = m.enrol("laptop", 0)
+		if err != nil {
+			if err := m.EndIntent(i, err); err == nil {
+				t.Error("the error is gone")
+			}
+		}
+		if names := m.open(KindEnrol); len(names) != left || (err == nil) != (failure == "") {
+			t.Errorf("%q: the journal has %q after %v", failure, names, err)
+		}
+	}
 }

@@ -216,11 +216,18 @@ func (a *app) enroll(ctx context.Context, home string, t target, record keys.Rec
 	if err := a.confirmEnrolment(ctx, t, plan, o); err != nil {
 		return err
 	}
-	done, err := a.runEnrolment(ctx, life, t, plan, o)
+	intent, err := life.Begin(enroll.KindEnrol, plan.Account, record.Name)
 	if err != nil {
 		return err
 	}
+	done, err := a.runEnrolment(ctx, life, t, plan, o)
+	if err != nil {
+		return life.EndIntent(intent, err)
+	}
 	outcome, cargoErr := a.configureCargo(t, o.leaveCargo)
+	if cargoErr == nil || errors.Is(cargoErr, errByHand) {
+		cargoErr = errors.Join(cargoErr, life.EndIntent(intent, nil))
+	}
 	err = errors.Join(a.reportEnrolment(t, record, done, outcome, o), cargoErr)
 	a.suggestBackup(life, done)
 	return err

@@ -255,6 +255,9 @@ func (a *app) unfinishedLines(home string) []string {
 	all, err := enroll.OpenJournal(home).Intents()
 	var lines []string
 	for _, i := range all {
+		if i.Idle() {
+			continue
+		}
 		name := ""
 		if e, err := enroll.LookupAccount(home, i.Steps[0].Index, i.Steps[0].Account); err == nil {
 			name = e.Name

@@ -30,8 +30,8 @@ who asks for what, and nothing is signed before a yes. The code is computed anew
 registry sends, so it can't put another key in its place.
 
 A key that manages signs: one of this machine, or with --with-file one that is kept elsewhere.
-A proposal waits for 15 minutes. It can only add a key, or two: a key in a token brings one that
-reads for it.
+A proposal waits for 15 minutes. It can only add a key, or two: a key in a token brings one
+that reads for it.
 
 Examples:
    regkey approve xj4b-np4p-ahh6-uqkb-idpf

@@ -54,11 +54,11 @@ takes up a key that another tool made on the token.
 With --ssh-agent nothing is made: a key of the running ssh-agent, Ed25519 or P-384, signs for
 registries too. It stays in the agent, and may not manage an account's keys.
 
-With --backup the key is one that can only manage accounts: for the day when the others are gone.
-It is written to --file, or printed as text and as a QR code, encrypted with a passphrase that
-"age -d" takes too, and enrolled wherever this machine manages. Nothing secret of it stays here.
---with-file has it sign later: with enroll, rotate, revoke, approve and others, also on a machine
-that has nothing else.
+With --backup the key is one that can only manage accounts: for the day when the others are
+gone. It is written to --file, or printed as text and as a QR code, encrypted with a
+passphrase that "age -d" takes too, and enrolled wherever this machine manages. Nothing secret
+of it stays here. --with-file has it sign later: with enroll, rotate, revoke, approve and
+others, also on a machine that has nothing else.
 
 Examples:
    regkey init laptop

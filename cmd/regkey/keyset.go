@@ -38,10 +38,10 @@ func (a *app) keysetShowCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "show",
 		Usage: "show the keyset that stands, and its code",
-		Description: `Fetches the account's keyset, verifies that it follows what this machine has verified before, and
-shows it. Its code names exactly this text: a further machine that shows the same code was shown
-the same keyset, and needs it where the registry shows keysets only to keys that it knows
-("regkey enroll --keyset-code").
+		Description: `Fetches the account's keyset, verifies that it follows what this machine has verified before,
+and shows it. Its code names exactly this text: a further machine that shows the same code was
+shown the same keyset, and needs it where the registry shows keysets only to keys that it
+knows ("regkey enroll --keyset-code").
 
 Examples:
    regkey keyset show --registry lab

@@ -42,7 +42,7 @@ Examples:
 			registryFlag(), accountFlag(),
 			&cli.StringFlag{Name: "label", Usage: "what this machine calls the key: a `NAME`, or \"\" for none"},
 			&cli.StringFlag{Name: "can", Usage: "what the key may do: a `LIST` of manage,publish,yank,owners,read"},
-			&cli.StringFlag{Name: "crates", Usage: "the crates that it may do it to: a `LIST` of names, with * at the end; * for every crate"},
+			&cli.StringFlag{Name: "crates", Usage: "the crates for that: a `LIST` of names, with * at the end; * for every crate"},
 			&cli.StringFlag{Name: "until", Usage: "when the key ends: a `TIME` like 2027-01-31 or 90d, or never"},
 			&cli.BoolFlag{Name: "retire", Usage: "take the key out of the keyset"},
 			&cli.StringFlag{Name: "with", Usage: "the managing `KEY` that signs (one that is here)"},

@@ -24,9 +24,10 @@ func (a *app) keysetPinsCommand() *cli.Command {
 		Description: `For each account this machine keeps the newest keyset that it has verified: its pin. A registry
 that shows an older one, or another, is refused. Pins are shown without asking anybody.
 
-With --reset the pin of one account is set aside, and this machine is not enrolled there any more:
-what the registry shows is believed anew at the next "regkey enroll". That is for whoever knows
-from the registry's operator that the account was reset. It wants "reset ACCOUNT" typed in full.
+With --reset the pin of one account is set aside, and this machine is not enrolled there any
+more: what the registry shows is believed anew at the next "regkey enroll". That is for
+whoever knows from the registry's operator that the account was reset. It wants "reset
+ACCOUNT" typed in full.
 
 Examples:
    regkey keyset pins

@@ -40,8 +40,8 @@ The last key that manages an account can't be missed: nobody could enrol another
 only the registry's operator could open the account again. It is revoked with
 --force-last alone, or when that is typed out on the terminal.
 
-With --since it lists what the key has published since then, as the registry says; "regkey history
---key KEY --since TIME" lists that later.
+With --since it lists what the key has published since then, as the registry says; "regkey
+history --key KEY --since TIME" lists that later.
 
 With --certificate it is the revocation certificate from the enrolment that ends the key:
 that needs no key, and works on any machine.

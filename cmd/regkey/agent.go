@@ -25,9 +25,9 @@ func (a *app) agentCommand() *cli.Command {
 		Description: `The agent keeps unlocked keys and the PINs of hardware tokens, so that cargo's next operations
 ask nobody. It starts by itself when a passphrase or PIN was typed, and ends by itself when it
 holds nothing any more. It signs tokens for registries at which you have enrolled, and nothing
-else: enrolling, rotating and revoking always ask anew. Everything is dropped some time after its
-last use, when the machine is suspended, and by "regkey agent lock"; a PIN also when its token is
-pulled. With REGKEY_AGENT=off no agent is used, and none is started.
+else: enrolling, rotating and revoking always ask anew. Everything is dropped some time after
+its last use, when the machine is suspended, and by "regkey agent lock"; a PIN also when its
+token is pulled. With REGKEY_AGENT=off no agent is used, and none is started.
 
 Without a command it shows the status.
 

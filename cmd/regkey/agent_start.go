@@ -19,14 +19,14 @@ func (a *app) agentStartCommand() *cli.Command {
 	standard := keeper.DefaultSettings()
 	return &cli.Command{
 		Name:  "start",
-		Usage: "start the agent, and say how agents behave",
-		Description: `Starts the agent where none runs. The flags are remembered in agent.toml, in regkey's folder, for
-agents that start by themselves, too; what is not given stays as it was. An agent that runs with
-other settings is replaced by a new one, which holds nothing.
+		Usage: "start the agent, and set how agents behave",
+		Description: `Starts the agent where none runs. The flags are remembered in agent.toml, in regkey's folder,
+for agents that start by themselves, too; what is not given stays as it was. An agent that runs
+with other settings is replaced by a new one, which holds nothing.
 
-With --confirm every publish, yank and change of owners is confirmed in a window (pinentry), also
-where the key is unlocked; --confirm=false ends that. With --foreground this process is the agent,
-and tells on standard error what was asked by which process, and what came of it.
+With --confirm every publish, yank and change of owners is confirmed in a window (pinentry),
+also where the key is unlocked; --confirm=false ends that. With --foreground this process is
+the agent, and tells on standard error what was asked by which process, and what came of it.
 
 Examples:
    regkey agent start --ttl 1h
@@ -56,7 +56,8 @@ func (a *app) agentServeCommand() *cli.Command {
 		Name:   "serve",
 		Usage:  "be the agent",
 		Hidden: true,
-		Description: `Is the agent until it is stopped. What starts an agent runs this, detached from its own terminal.
+		Description: `Is the agent until it is stopped. What starts an agent runs this, detached from its own
+terminal.
 
 Example:
    regkey agent serve`,

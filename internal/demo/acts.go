@@ -38,7 +38,7 @@ func (s *stage) begin(ctx context.Context) (err error) {
 		return err
 	}
 	s.say("cargo knows the registry by a name: [registries.lab] in its configuration")
-	if err := s.regkey(ctx, "", "init", "laptop", "--no-passphrase"); err != nil {
+	if err := s.regkey(ctx, "", "init", "laptop", "--none"); err != nil {
 		return err
 	}
 	if err := s.regkey(ctx, code+"\n", "enroll", "--registry", "lab", "--account", "crates-team", "--code-stdin"); err != nil {
@@ -94,7 +94,7 @@ func (s *stage) rotate(ctx context.Context) error {
 		return err
 	}
 	s.say("kept for later: a token by the old key, signed before the rotation and not used yet")
-	if err := s.regkey(ctx, "", "rotate", "--registry", "lab", "--to", "laptop-2", "--no-passphrase", "--yes"); err != nil {
+	if err := s.regkey(ctx, "", "rotate", "--registry", "lab", "--to", "laptop-2", "--none", "--yes"); err != nil {
 		return err
 	}
 	dir, err := s.lab.Crate("hello-regkey", "0.1.1", "lab")

@@ -28,6 +28,33 @@ func TestPlace(t *testing.T) {
 	}
 }
 
+// TestPlaceThroughLinks: one home has one place, whether the path to it is short or too long.
+func TestPlaceThroughLinks(t *testing.T) {
+	short, err := os.MkdirTemp("/tmp", "regkey-place") // a test's own folder may have a long path
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(short) })
+	long := filepath.Join(short, strings.Repeat("x", 120))
+	if err := os.MkdirAll(filepath.Join(long, "home"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(short, "home"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for link, home := range map[string]string{
+		filepath.Join(long, "link"):  filepath.Join(short, "home"),
+		filepath.Join(short, "link"): filepath.Join(long, "home"),
+	} {
+		if err := os.Symlink(home, link); err != nil {
+			t.Fatal(err)
+		}
+		if there, through := agent.PlaceOf(home), agent.PlaceOf(link); there != through {
+			t.Errorf("%+v, but through a link %+v", there, through)
+		}
+	}
+}
+
 func TestPrepare(t *testing.T) {
 	long := filepath.Join(t.TempDir(), strings.Repeat("x", 100))
 	for _, home := range []string{t.TempDir(), long} {

@@ -26,8 +26,13 @@ const maxSocket = len(unix.RawSockaddrUnix{}.Path) - 1
 const shared = "/tmp"
 
 // PlaceOf is the folder "agent" in home, and in it "socket". Where that path is too long for a socket
-// it is /tmp/regkey-UID-HASH, which is the user's alone, as [Place.Prepare] checks.
+// it is /tmp/regkey-UID-HASH, which is the user's alone, as [Place.Prepare] checks. Links on the way
+// to home are followed first: by whatever path somebody comes there is one agent, so that one "lock"
+// locks all.
 func PlaceOf(home string) Place {
+	if real, err := filepath.EvalSymlinks(home); err == nil {
+		home = real
+	}
 	p := Place{Folder: filepath.Join(home, "agent")}
 	p.Socket = filepath.Join(p.Folder, "socket")
 	if len(p.Socket) > maxSocket {

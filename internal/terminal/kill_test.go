@@ -86,3 +86,42 @@ func TestCargoIsKilledUnderAShell(t *testing.T) {
 		})
 	}
 }
+
+// Who asks is killed, and cargo ends by itself when it can read no more: then bash takes the terminal
+// over as it finds it.
+func TestAskerIsKilledUnderAShell(t *testing.T) {
+	for _, shell := range []string{"bash", "dash", "zsh"} {
+		t.Run(shell, func(t *testing.T) {
+			path, err := exec.LookPath(shell)
+			if err != nil {
+				t.Skipf("%s is not installed", shell)
+			}
+			s := prepare(t, "")
+			pids := t.TempDir() + "/pid"
+			s.cmd = exec.Command(path, map[string][]string{"bash": {"--norc", "-i"}, "zsh": {"-f", "-i"}, "dash": {"-i"}}[shell]...)
+			s.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "PS1=ready> ", "TERM=dumb", "HOME=/nonexistent"}
+			s.cmd.Stdin = s.tty
+			s.start()
+			s.await("ready> ", 1)
+			s.typeIn(fmt.Sprintf("sh -c '(%s=ask %s & echo $! >%s; wait) | cat; exit 101'\r", envRole, os.Args[0], pids))
+			s.await("Passphrase: ", 1)
+			text, err := os.ReadFile(pids)
+			check(t, err)
+			pid := 0
+			_, err = fmt.Sscan(string(text), &pid)
+			check(t, err)
+			s.typeIn("corr")
+			check(t, syscall.Kill(pid, syscall.SIGKILL))
+			s.await("ready> ", 2)
+			s.typeIn("stty -a >&2; echo 'done' now >&2\r")
+			s.await("done now", 1)
+			shown := s.shown()
+			if !strings.Contains(shown, "echo 'done' now") {
+				t.Errorf("the shell does not show what is typed: %q", shown)
+			}
+			if shown = shown[strings.LastIndex(shown, "speed"):]; !strings.Contains(shown, " echo ") || !strings.Contains(shown, " icanon ") {
+				t.Errorf("the terminal is left as %q", shown)
+			}
+		})
+	}
+}

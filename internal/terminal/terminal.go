@@ -5,16 +5,16 @@
 // Ctrl-D, with SIGINT, SIGQUIT, SIGTERM or SIGHUP, with the end of the context, and with the end of
 // the process that reads our standard output, also one that was killed and so told nobody.
 //
-// A process that is killed itself restores nothing, and no system does it in its place. So a
-// question changes as little as it can: the terminal goes on to collect lines, to edit them and to
-// send signals, and only its echo is off. That is all that is missing after a kill -9, and a shell
-// that edits its own line does not even show it; raw mode would leave a terminal without line ends,
-// line editing and Ctrl-C. With lines collected by the system, questions also work on a bare pty and with
+// A process that is killed itself restores nothing, and no system does it in its place. So while the
+// echo is off a second process waits, a guard: the same program, which turns the echo on again when the
+// one that asks has gone without having done so. A shell whose job has just failed takes the
+// terminal over as it finds it, bash for its own line, too, so this can't be left to the shell. And
+// a question changes as little as it can: the terminal goes on to collect lines, to edit them and
+// to send signals. With lines collected by the system, questions also work on a bare pty and with
 // TERM=dumb.
 //
-// This has two prices. Ctrl-C ends cargo too, as it does under any other program, and the shell may
-// have its terminal back before this process has restored it: see giveBack. And whoever kills with
-// -9 while half a line is typed may find that half at the shell's prompt.
+// This has a price: Ctrl-C ends cargo too, as it does under any other program, and the shell may
+// have its terminal back before this process has restored it: see giveBack.
 package terminal
 
 import (

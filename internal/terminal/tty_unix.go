@@ -26,6 +26,7 @@ type mode struct {
 	tty            *os.File
 	echo           bool
 	before, during unix.Termios
+	dismiss        func() // the guard's end
 }
 
 // takeOver has tty collect lines and send signals, and echo or not.
@@ -45,12 +46,20 @@ func takeOver(tty *os.File, echo bool) (*mode, error) {
 	} else {
 		m.during.Lflag &^= unix.ECHO
 	}
+	m.dismiss = func() {}
+	if m.during != m.before {
+		m.dismiss = startGuard(states{m.before, m.during})
+	}
 	if err := m.change(m.during); err != nil {
+		m.dismiss()
 		return nil, err
 	}
 	// As the terminal understood it: it need not be able to do everything.
-	m.during, err = m.settings()
-	return m, err
+	if m.during, err = m.settings(); err != nil {
+		m.giveBack(false)
+		return nil, err
+	}
+	return m, nil
 }
 
 // apply takes the terminal over again.
@@ -68,6 +77,7 @@ func (m *mode) giveBack(forget bool) {
 	if now, err := m.settings(); err == nil && now == m.during {
 		_ = m.change(m.before)
 	}
+	m.dismiss()
 }
 
 // forgetInput throws away what was typed and not read yet.

@@ -141,7 +141,10 @@ func newKeeper(o Options) *keeper {
 	}
 	k.sessions = &sessions{tokens: o.Tokens, desks: map[uint32]*desk{}}
 	k.vault = newVault(o.Settings.TTL, o.Settings.Max, k.sessions)
-	k.sessions.busy = k.vault.busy
+	k.sessions.busy = func(more int) {
+		k.vault.busy(more)
+		k.quiet.Reset(idlePause) // closing a token takes memory too, seconds after the last request
+	}
 	k.quiet = time.AfterFunc(idlePause, o.Idle)
 	return k
 }

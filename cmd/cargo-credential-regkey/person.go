@@ -21,15 +21,16 @@ type question struct {
 }
 
 // askPerson asks on the terminal that cargo runs in. Where there is none, but a display, a pinentry
-// program opens a window. Where neither can be, the error wraps [terminal.ErrNone].
+// program opens a window. Where neither can be, or the program can't, the error wraps
+// [terminal.ErrNone].
 func askPerson(ctx context.Context, q question) (keys.Secret, error) {
-	passphrase, err := terminal.Ask(ctx, cargo.Printable("regkey: to "+q.purpose+", passphrase of "+q.key+": "))
-	if !errors.Is(err, terminal.ErrNone) {
-		return passphrase, err
+	passphrase, noTerminal := terminal.Ask(ctx, cargo.Printable("regkey: to "+q.purpose+", passphrase of "+q.key+": "))
+	if !errors.Is(noTerminal, terminal.ErrNone) {
+		return passphrase, noTerminal
 	}
-	program, noWindow := pinentry.Open()
-	if noWindow != nil {
-		return keys.Secret{}, fmt.Errorf("%w; %w", err, noWindow)
+	program, err := pinentry.Open()
+	if err != nil {
+		return keys.Secret{}, fmt.Errorf("%w; %w", noTerminal, err)
 	}
 	ctx, stop := terminal.UntilReaderGoes(ctx)
 	defer stop()
@@ -42,8 +43,14 @@ func askPerson(ctx context.Context, q question) (keys.Secret, error) {
 		window.Error = "wrong passphrase, try again"
 	}
 	passphrase, err = program.Ask(ctx, window)
-	if errors.Is(err, pinentry.ErrCancelled) || errors.Is(err, context.Canceled) {
+	switch {
+	case err == nil:
+		return passphrase, nil
+	case errors.Is(err, pinentry.ErrCancelled), errors.Is(err, context.Canceled):
 		return keys.Secret{}, terminal.ErrCancelled
+	case errors.Is(err, context.DeadlineExceeded):
+		return keys.Secret{}, err
 	}
-	return passphrase, err
+	// A display whose server is gone, most likely: what there is to do is what there is without one.
+	return keys.Secret{}, fmt.Errorf("%w; %w", noTerminal, err)
 }

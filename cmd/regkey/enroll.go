@@ -44,11 +44,11 @@ sent: it signs. The first key may do everything, and manages the account's keys.
 key is signed in by one that manages, and may publish, yank and read unless --can says
 otherwise.
 
-On a further machine of yours, enroll shows a short code, and waits until "regkey approve" on a
-machine that manages the account has let the key in: for 15 minutes. Run it again, and it goes
-on waiting. Where a registry shows keysets only to keys that it knows, "regkey keyset show"
-prints a code there that this machine needs: --keyset-code. A key that the account trusts
-already, as of a restored home, is simply taken up again.
+On a further machine of yours, enroll shows a short code, and waits until "regkey approve" on
+a machine that manages the account has let the key in: for 15 minutes. Run it again, and it
+goes on waiting. Where a registry shows keysets only to keys that it knows, "regkey keyset
+show" prints a code there that this machine needs: --keyset-code. A key that the account
+trusts already, as of a restored home, is simply taken up again.
 
 An account beside the one that is in use here is enrolled with --account; "regkey use" changes
 which one cargo signs for. Where a registry says that it has moved from an index URL at which
@@ -68,7 +68,7 @@ Examples:
    regkey enroll --registry lab --key ci --can publish --crates 'foo-*' --until 90d
    regkey enroll --registry lab --key yk2 --with yk
    regkey enroll --registry lab --account crates-team --join
-   regkey enroll --registry lab --account crates-team --key desk --with-file /media/stick/safe.age
+   regkey enroll --registry lab --account crates-team --with-file /media/stick/safe.age
    regkey enroll --registry sparse+https://crates.example.com/index/ --name example
    regkey enroll --registry lab --key laptop --account crates-team --code-stdin < code
    regkey enroll --registry other --key laptop --manual --subject alice`,
@@ -97,7 +97,7 @@ func enrollFlags() []cli.Flag {
 		withFileFlag(),
 		&cli.BoolFlag{Name: "join", Usage: "have another machine, which manages the account, let this one in; counts as --yes"},
 		&cli.StringFlag{Name: "keyset-code", Usage: "the `CODE` that \"regkey keyset show\" prints on the other machine; counts as --join"},
-		&cli.BoolFlag{Name: "no-wait", Usage: "show the code for the other machine and end; the same command, run again, completes it"},
+		&cli.BoolFlag{Name: "no-wait", Usage: "show the code and end; the same command, run again, completes it"},
 		&cli.StringFlag{Name: "can", Usage: "what the key may do: a `LIST` of manage,publish,yank,owners,read"},
 		&cli.StringFlag{Name: "crates", Usage: "the crates that it may do it to: a `LIST` of names, with * at the end"},
 		&cli.StringFlag{Name: "until", Usage: "when the key ends: a `TIME` like 2027-01-31 or 90d"},

@@ -174,10 +174,10 @@ func (a *app) keysetVerifyCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "verify",
 		Usage: "verify every version of the keyset from the first one on",
-		Description: `Fetches all versions of the account's keyset, verifies each signature and each step from one to
-the next, and holds the result against what this machine has verified before. A registry that
-contradicts that ends the command with exit code 7, and a sentence that says what was expected
-and what came.
+		Description: `Fetches all versions of the account's keyset, verifies each signature and each step from one
+to the next, and holds the result against what this machine has verified before. A registry
+that contradicts that ends the command with exit code 7, and a sentence that says what was
+expected and what came.
 
 Examples:
    regkey keyset verify --registry lab

@@ -30,8 +30,9 @@ func (a *app) keysetEditCommand() *cli.Command {
 names stays as it is. A key that manages signs. The last one that manages stays one, and a key
 that manages has no end.
 
---retire takes the key out without ending it for ever: it may be enrolled again. A key that was
-lost is revoked instead. --label is what this machine calls the key; no registry hears of it.
+--retire takes the key out without ending it for ever: it may be enrolled again. A key that
+was lost is revoked instead. --label is what this machine calls the key; no registry hears of
+it.
 
 Examples:
    regkey keyset edit ci --can publish --crates 'foo-*' --until 90d

@@ -21,8 +21,9 @@ func (a *app) keysetPinsCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "pins",
 		Usage: "show which keysets this machine holds registries to, or forget one",
-		Description: `For each account this machine keeps the newest keyset that it has verified: its pin. A registry
-that shows an older one, or another, is refused. Pins are shown without asking anybody.
+		Description: `For each account this machine keeps the newest keyset that it has verified: its pin. A
+registry that shows an older one, or another, is refused. Pins are shown without asking
+anybody.
 
 With --reset the pin of one account is set aside, and this machine is not enrolled there any
 more: what the registry shows is believed anew at the next "regkey enroll". That is for

@@ -20,7 +20,7 @@ const keepLimit = 5 * time.Second
 // have what it takes, or there is none: then there are other ways. What comes is
 // held against what was asked for.
 func (p *provider) throughAgent(ctx context.Context, id *identity, request token.Request, purpose string) (string, time.Time, error) {
-	if id.home == "" {
+	if id.home == "" || p.silent {
 		return "", time.Time{}, nil
 	}
 	client, err := agent.Dial(ctx, id.home)
@@ -43,6 +43,10 @@ func (p *provider) throughAgent(ctx context.Context, id *identity, request token
 		p.say("to %s, touch your YubiKey %d", purpose, serial)
 		return func() {}
 	})
+	if silent, ok := errors.AsType[*agent.SilentError](err); ok {
+		p.silent = true
+		p.say("%v", silent)
+	}
 	if err != nil {
 		return "", time.Time{}, agentFailure(id, err)
 	}
@@ -76,7 +80,7 @@ func agentFailure(id *identity, err error) error {
 // keep gives the agent a key that a person has just unlocked, and starts one where none runs, so that
 // nobody is asked again soon. It reports what goes wrong and fails nothing: the token is made.
 func (p *provider) keep(ctx context.Context, id *identity, key *keys.SoftwareKey) {
-	if id.home == "" {
+	if id.home == "" || p.silent {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, keepLimit)

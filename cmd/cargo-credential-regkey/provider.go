@@ -27,6 +27,9 @@ type provider struct {
 	challenge func(ctx context.Context, index string) (string, error)
 	// regkey runs the regkey beside this program and returns what it prints, also if it fails.
 	regkey func(ctx context.Context, stdin []byte, stderr io.Writer, args ...string) (string, error)
+
+	// silent says that an agent was asked and said nothing: it is not waited for once more.
+	silent bool
 }
 
 var _ cargo.ProviderHandler = (*provider)(nil)

@@ -48,6 +48,20 @@ var (
 	ErrOff = fmt.Errorf("%w: REGKEY_AGENT is off", ErrNoAgent)
 )
 
+// A SilentError says that something listens where the agent should, and says nothing. It is an
+// [ErrNoAgent]: there are other ways.
+type SilentError struct{ PID int } // 0: not known
+
+func (e *SilentError) Error() string {
+	if e.PID == 0 {
+		return "the agent says nothing"
+	}
+	return fmt.Sprintf("the agent, process %d, says nothing: end it with \"kill -9 %d\", and another one starts when it is needed", e.PID, e.PID)
+}
+
+// Is makes it an [ErrNoAgent].
+func (e *SilentError) Is(target error) bool { return target == ErrNoAgent }
+
 // Off reports whether the user has said REGKEY_AGENT=off: no agent is used, and none is started.
 func Off() bool { return os.Getenv("REGKEY_AGENT") == "off" }
 

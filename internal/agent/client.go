@@ -16,7 +16,7 @@ import (
 
 // silence is how long an agent may say nothing: while it works on a request it says "wait" every
 // two seconds. A variable for tests only.
-var silence = 10 * time.Second
+var silence = 5 * time.Second
 
 const (
 	// pushes is how often a request is sent again when the agent hung up before it read it, which it
@@ -203,12 +203,12 @@ func exchange(ctx context.Context, conn connection, line []byte, meanwhile func(
 		}
 		if n == 0 {
 			if _, err := conn.Write(line); err != nil {
-				return nil, broken(ctx, err, true)
+				return nil, broken(ctx, conn, err, true)
 			}
 		}
 		text, err := in.next()
 		if err != nil {
-			return nil, broken(ctx, err, n == 0)
+			return nil, broken(ctx, conn, err, n == 0)
 		}
 		answer, err := ParseAnswer(text)
 		if err != nil {
@@ -228,12 +228,12 @@ func exchange(ctx context.Context, conn connection, line []byte, meanwhile func(
 }
 
 // broken says why a connection carries no more.
-func broken(ctx context.Context, err error, first bool) error {
+func broken(ctx context.Context, conn connection, err error, first bool) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("%w: what should be one says nothing", ErrNoAgent)
+		return &SilentError{listener(conn)}
 	case first && !errors.Is(err, errLong):
 		return errPushed
 	}

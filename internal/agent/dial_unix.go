@@ -65,6 +65,25 @@ func socket() (int, error) {
 	return fd, nil
 }
 
+// listener is the process that listens at the other end; 0 where the system does not tell.
+func listener(conn connection) int {
+	file, ok := conn.(*os.File)
+	if !ok {
+		return 0
+	}
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	pid := 0
+	_ = raw.Control(func(fd uintptr) {
+		if who, err := peer.Of(fd); err == nil {
+			pid = who.PID
+		}
+	})
+	return pid
+}
+
 // checked makes a connection of fd, if who listens there is this very user: a secret may go there.
 func checked(fd int) (connection, error) {
 	who, err := peer.Of(uintptr(fd))

@@ -5,6 +5,8 @@ package agent
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
+	"os"
 	"path/filepath"
 )
 
@@ -23,4 +25,13 @@ func (p Place) Lock() string { return filepath.Join(p.Folder, "lock") }
 func digest(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:16])
+}
+
+// CheckLock refuses a file for a lock that is none: to open a pipe would wait for ever.
+func (p Place) CheckLock(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode().IsRegular() {
+		return nil // what is not there is made
+	}
+	return fmt.Errorf("%q is in the way: it is no plain file", path)
 }

@@ -28,7 +28,11 @@ func AwaitPrompt(ctx context.Context, home, what string) (release func(), err er
 	if err := place.Prepare(); err != nil {
 		return nil, fmt.Errorf("waiting for other prompts: %w", err)
 	}
-	lock := flock.New(filepath.Join(place.Folder, "prompt-"+digest(what)[:16]), flock.SetPermissions(0o600))
+	path := filepath.Join(place.Folder, "prompt-"+digest(what)[:16])
+	if err := place.CheckLock(path); err != nil {
+		return nil, fmt.Errorf("waiting for other prompts: %w", err)
+	}
+	lock := flock.New(path, flock.SetPermissions(0o600))
 	if _, err := lock.TryLockContext(ctx, promptPoll); err != nil {
 		if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
 			err = ctx.Err()

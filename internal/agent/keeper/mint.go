@@ -8,7 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
+
+	"golang.org/x/mod/semver"
 
 	"github.com/cargo-regkey/regkey/cargo"
 	"github.com/cargo-regkey/regkey/enroll"
@@ -47,6 +50,9 @@ func (k *keeper) plan(r agent.TokenRequest) (*plan, error) {
 	if err != nil {
 		return nil, refuse("%v", err)
 	}
+	if err := checkCrate(r.Name, r.Version); err != nil {
+		return nil, err
+	}
 	e, err := enroll.LookupEnrolment(k.Home, r.Index)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, refuse("nobody has enrolled at %q", r.Index)
@@ -69,6 +75,19 @@ func (k *keeper) plan(r agent.TokenRequest) (*plan, error) {
 		return nil, refuse("%v", err)
 	}
 	return p, nil
+}
+
+// checkCrate refuses what cargo would not take for a crate's name or version. Whoever asks here may be no
+// cargo, and a registry may look less closely.
+func checkCrate(name, version string) error {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	if len(name) > 64 || strings.Trim(name, letters+"-_") != "" {
+		return refuse("%.80q is no crate's name", name)
+	}
+	if version != "" && !semver.IsValid("v"+version) {
+		return refuse("%.80q is no version", version)
+	}
+	return nil
 }
 
 // mint signs the token that is asked for. tell is for what happens meanwhile.

@@ -33,6 +33,9 @@ type stand struct {
 // takeStand becomes the agent, or fails with [ErrTaken]. The lock goes with the process, so that
 // none who died keeps it; the socket stays, and is replaced.
 func takeStand(ctx context.Context, place agent.Place) (*stand, error) {
+	if err := place.CheckLock(place.Lock()); err != nil {
+		return nil, err
+	}
 	s := &stand{place: place, lock: flock.New(place.Lock(), flock.SetPermissions(0o600))}
 	for deadline := time.Now().Add(takePatience); ; {
 		held, err := s.lock.TryLock()
@@ -86,7 +89,8 @@ func (s *stand) leave() {
 	_ = s.lock.Close()
 }
 
-// removeStale takes away a socket whose agent has died. What is no socket nobody here has made.
+// removeStale takes away a socket whose agent has died, or whatever else was put there, into a folder
+// that is its user's alone. A folder stays: there may be more in it.
 func removeStale(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -95,8 +99,8 @@ func removeStale(path string) error {
 	if err != nil {
 		return err
 	}
-	if info.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("%q is in the way: it is no socket", path)
+	if info.IsDir() {
+		return fmt.Errorf("%q is in the way: it is a folder", path)
 	}
 	return os.Remove(path)
 }

@@ -10,7 +10,7 @@ BUILD := -trimpath -tags urfave_cli_no_docs -ldflags "$(LDFLAGS)"
 STATIC := CGO_ENABLED=0 $(GO) build $(BUILD)
 FUZZTIME ?= 30s
 
-.PHONY: all build demo test lint cross bench fuzz clean setup install
+.PHONY: all build demo test lint cross bench fuzz model clean setup install
 
 all: build
 
@@ -65,6 +65,10 @@ fuzz:
 	  for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
 	    echo "$$package $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
 	  done; done
+
+## model: a million steps of the keyset rules against the model (some 5 minutes of one core); SEED=… repeats one run
+model:
+	REGKEY_MODEL_STEPS=1000000 REGKEY_MODEL_SEED=$(SEED) $(GO) test ./enroll -run 'TestModel$$' -count=1 -v -timeout 60m
 
 clean:
 	rm -rf $(BIN)

@@ -279,7 +279,7 @@ func (p *EnrolPlan) refresh() (*Enrolled, error) {
 	if err := p.l.State().saveEnrolment(&after); err != nil {
 		return nil, err
 	}
-	return p.outcome(p.base, &after), nil
+	return p.outcome(p.base, &after), p.l.State().endProposal(p.Key.Name)
 }
 
 func (p *EnrolPlan) apply(e *Enrolment) {

@@ -105,8 +105,8 @@ func (r *Rotation) closeStep(s *Step) error {
 
 // drop forgets signed bytes of the rotation. Others stay.
 func (r *Rotation) drop(l *Lifecycle) error {
-	if !r.waits(l) {
-		return nil
+	if waits, err := r.waits(l); err != nil || !waits {
+		return err
 	}
 	return l.State().clearPending()
 }
@@ -189,7 +189,11 @@ func (r *Rotation) instead(l *Lifecycle, base *SignedKeyset, s *Step) int {
 // standing is what the registry has. Bytes of something else that wait are sent first, among them
 // those that an earlier run signed to take the place of the abandoned ones.
 func (r *Rotation) standing(ctx context.Context, l *Lifecycle) (*SignedKeyset, error) {
-	if !r.waits(l) {
+	waits, err := r.waits(l)
+	if err != nil { // were they the rotation's, Settle would carry out what is to be abandoned
+		return nil, err
+	}
+	if !waits {
 		if _, _, err := l.Settle(ctx); err != nil {
 			return nil, err
 		}

@@ -77,7 +77,7 @@ func (r *Rotation) Look(ctx context.Context) []StepPlan {
 			continue
 		}
 		l := r.At(s.Index, s.Account)
-		plans[n].Waits = r.waits(l)
+		plans[n].Waits, _ = r.waits(l) // carrying it out says what is wrong
 		_, chain, _, err := l.look(ctx)
 		if err == nil {
 			plans[n].Asked = true
@@ -97,13 +97,16 @@ func (r *Rotation) options() RotateOptions {
 }
 
 // waits reports whether signed bytes that bring in the new key wait at the registry's account.
-func (r *Rotation) waits(l *Lifecycle) bool {
+func (r *Rotation) waits(l *Lifecycle) (bool, error) {
 	p, err := l.State().pending()
 	if err != nil || p == nil {
-		return false
+		return false, err
 	}
 	k, err := p.keyset()
-	return err == nil && r.Intent.lists(k)
+	if err != nil {
+		return false, fmt.Errorf("reading the keyset that waits to be sent: %w", err)
+	}
+	return r.Intent.lists(k), nil
 }
 
 // Begin writes the intent down, with those steps alone that a look has found possible or could not
@@ -213,7 +216,11 @@ func (r *Rotation) plan(ctx context.Context, l *Lifecycle, s *Step) (*RotatePlan
 	if err := r.reload(); err != nil {
 		return nil, err
 	}
-	if s.State != StepPlanned && base.Version >= s.Version && !r.waits(l) && !r.Intent.lists(base) {
+	waits, err := r.waits(l)
+	if err != nil {
+		return nil, err
+	}
+	if s.State != StepPlanned && base.Version >= s.Version && !waits && !r.Intent.lists(base) {
 		// What was signed was refused, and another version of its number stands: it can't stand any more.
 		if err := r.mark(s, StepPlanned, 0); err != nil {
 			return nil, err

@@ -3,11 +3,11 @@
 package keys
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -168,6 +168,26 @@ func (s *Store) removeKey(ctx context.Context, name string) error {
 	return left
 }
 
+// Tidy removes what killed writers have left of their temporary files, which may hold keys.
+func (s *Store) Tidy(ctx context.Context) error {
+	entries, err := atomicfile.ReadDir(s.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("tidying up among keys: %w", err)
+	}
+	if !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return atomicfile.IsTemp(e.Name()) }) {
+		return nil
+	}
+	unlock, err := s.lock(ctx) // which does it: nobody is writing then
+	if err != nil {
+		return fmt.Errorf("tidying up among keys: %w", err)
+	}
+	unlock()
+	return nil
+}
+
 // List is all keys, sorted by name. A key whose record can't be read is left out and named in
 // the error, which then comes with the others.
 func (s *Store) List() ([]Record, error) {
@@ -187,7 +207,7 @@ func (s *Store) List() ([]Record, error) {
 	}
 	var records []Record
 	var faults []error
-	for name := range names {
+	for _, name := range slices.Sorted(maps.Keys(names)) {
 		record, err := s.Lookup(name)
 		if err != nil {
 			faults = append(faults, err)
@@ -195,8 +215,6 @@ func (s *Store) List() ([]Record, error) {
 		}
 		records = append(records, record)
 	}
-	slices.SortFunc(records, func(a, b Record) int { return cmp.Compare(a.Name, b.Name) })
-	slices.SortFunc(faults, func(a, b error) int { return cmp.Compare(a.Error(), b.Error()) })
 	return records, errors.Join(faults...)
 }
 

@@ -54,11 +54,7 @@ func (y *yanker) line() string { return strings.Join(y.next(), " ") }
 // eachKind runs a test for a passphrase and for a PIN.
 func eachKind(t *testing.T, test func(t *testing.T, u *lockedUser)) {
 	needCargo(t)
-	t.Run("passphrase", func(t *testing.T) {
-		u := withPassphrase(t, "ed25519")
-		u.cheapen(t)
-		test(t, u)
-	})
+	t.Run("passphrase", func(t *testing.T) { test(t, withCheapPassphrase(t, "ed25519")) })
 	t.Run("pin", func(t *testing.T) { test(t, withPIN(t, "p384")) })
 }
 

@@ -63,7 +63,7 @@ func (w *window) told(t *testing.T) string {
 // TestAskedInAWindow: without a terminal, one window for a whole run, none for the next.
 func TestAskedInAWindow(t *testing.T) {
 	needCargo(t)
-	u := withPassphrase(t, "ed25519")
+	u := withCheapPassphrase(t, "ed25519")
 	y := &yanker{lockedUser: u, dir: threeCrates(t, u.Lab)}
 	w := openWindow(t, u)
 	w.answers(t, u.secret)
@@ -83,7 +83,7 @@ func TestAskedInAWindow(t *testing.T) {
 // TestWindowsThatFail: whatever becomes of the program, cargo ends, and says what else there is to do.
 func TestWindowsThatFail(t *testing.T) {
 	needCargo(t)
-	u := withPassphrase(t, "ed25519")
+	u := withCheapPassphrase(t, "ed25519")
 	y := &yanker{lockedUser: u, dir: sample(t, u.Lab, "one", "0.1.0")}
 	openWindow(t, u)
 	program := filepath.Join(u.Dir, "window")

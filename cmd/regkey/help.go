@@ -25,9 +25,9 @@ Without a terminal nothing is ever asked: a missing answer is an error that name
 
 Environment:
    REGKEY_HOME              where regkey keeps its files ($XDG_CONFIG_HOME/regkey)
-   REGKEY_PASSPHRASE_FILE   a file that holds the passphrase of the keys
-   REGKEY_NEW_PASSPHRASE_FILE   a file that holds the passphrase of a backup, or of a key that
-                            is protected anew
+   REGKEY_PASSPHRASE_FILE   a file that holds the passphrase of the keys; and
+                            REGKEY_NEW_PASSPHRASE_FILE: of a backup, or of a key that is
+                            protected anew
    REGKEY_PIN_FILE          a file that holds the PIN of the hardware token; and _PUK_FILE,
                             _NEW_PIN_FILE, _NEW_PUK_FILE: see "regkey hardware setup --help"
    REGKEY_AGENT             "off": no agent is used, and none is started (see "regkey agent --help")

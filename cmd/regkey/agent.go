@@ -51,8 +51,8 @@ func (a *app) agentStatusCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "status",
 		Usage: "show what the agent holds, and until when",
-		Description: `Shows whether an agent runs, the keys that it holds unlocked, and the tokens whose PIN it keeps
-or whose card it has at this moment. That none runs is no error.
+		Description: `Shows whether an agent runs, the keys that it holds unlocked, and the tokens whose PIN it
+keeps or whose card it has at this moment. That none runs is no error.
 
 Examples:
    regkey agent status

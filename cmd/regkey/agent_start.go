@@ -21,8 +21,8 @@ func (a *app) agentStartCommand() *cli.Command {
 		Name:  "start",
 		Usage: "start the agent, and set how agents behave",
 		Description: `Starts the agent where none runs. The flags are remembered in agent.toml, in regkey's folder,
-for agents that start by themselves, too; what is not given stays as it was. An agent that runs
-with other settings is replaced by a new one, which holds nothing.
+for agents that start by themselves, too; what is not given stays as it was. An agent that
+runs with other settings is replaced by a new one, which holds nothing.
 
 With --confirm every publish, yank and change of owners is confirmed in a window (pinentry),
 also where the key is unlocked; --confirm=false ends that. With --foreground this process is

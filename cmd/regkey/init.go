@@ -32,12 +32,8 @@ type initOptions struct {
 	sshKey   string // empty: the only one, or asked for
 }
 
-func (a *app) initCommand() *cli.Command {
-	return &cli.Command{
-		Name:      "init",
-		Usage:     "make a key",
-		ArgsUsage: "NAME",
-		Description: `Makes a key pair and keeps it in regkey's folder. The secret half never leaves this
+// initHelp is what "regkey init --help" explains.
+const initHelp = `Makes a key pair and keeps it in regkey's folder. The secret half never leaves this
 machine; registries get the public half. NAME is how you call the key here, like the
 name of this computer. An existing key is never overwritten.
 
@@ -69,8 +65,15 @@ Examples:
    regkey init yk --hardware
    regkey init yk --hardware --serial 12345678 --slot 82 --touch always
    regkey init yk --hardware --adopt --slot 9a
-   regkey init shell --ssh-agent`,
-		Flags: initFlags(),
+   regkey init shell --ssh-agent`
+
+func (a *app) initCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "init",
+		Usage:       "make a key",
+		ArgsUsage:   "NAME",
+		Description: initHelp,
+		Flags:       initFlags(),
 		Action: func(c *cli.Context) error {
 			name, err := oneArgument(c, "NAME")
 			if err != nil {

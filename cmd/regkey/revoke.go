@@ -28,12 +28,8 @@ type revokeOptions struct {
 	yes, json     bool
 }
 
-func (a *app) revokeCommand() *cli.Command {
-	return &cli.Command{
-		Name:      "revoke",
-		Usage:     "end a key",
-		ArgsUsage: "KEY",
-		Description: `Ends a key at a registry, at once and for ever. KEY is a key of this machine, or the id of
+// revokeHelp is what "regkey revoke --help" explains.
+const revokeHelp = `Ends a key at a registry, at once and for ever. KEY is a key of this machine, or the id of
 any key of the account. The key signs its own end, or a managing key that is here does.
 
 The last key that manages an account can't be missed: nobody could enrol another one, and
@@ -51,7 +47,14 @@ Examples:
    regkey revoke --registry lab k4.pid.9ShR3xc8-qVJ_di0tc9nx0IDIqbatdeM2mqLFBJsKRHs
    regkey revoke laptop --reason compromised --since 2026-11-20
    regkey revoke laptop --reason lost --with-file /media/stick/safe.age
-   regkey revoke --certificate /media/stick/laptop.revocation`,
+   regkey revoke --certificate /media/stick/laptop.revocation`
+
+func (a *app) revokeCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "revoke",
+		Usage:       "end a key",
+		ArgsUsage:   "KEY",
+		Description: revokeHelp,
 		Flags: []cli.Flag{
 			registryFlag(),
 			&cli.StringFlag{Name: "reason", Value: "unspecified", Usage: "the `REASON`: lost, compromised, superseded or unspecified"},

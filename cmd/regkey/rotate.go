@@ -33,11 +33,8 @@ type rotateOptions struct {
 	given           map[string]string // the flags that say how the new key is made and who signs, for the journal
 }
 
-func (a *app) rotateCommand() *cli.Command {
-	return &cli.Command{
-		Name:  "rotate",
-		Usage: "replace a key by a new one",
-		Description: `Has a new key take the place of an old one at a registry. The new key is made if there is
+// rotateHelp is what "regkey rotate --help" explains.
+const rotateHelp = `Has a new key take the place of an old one at a registry. The new key is made if there is
 none of that name: of the same kind as the old one, and protected as the old one is. Both
 sign the change, so the new key is known to work before the old one goes.
 
@@ -70,8 +67,14 @@ Examples:
    regkey rotate --all --overlap 7d --dry-run
    regkey rotate --all --key laptop
    regkey rotate --resume
-   regkey rotate --abandon`,
-		Flags: a.rotateFlags(),
+   regkey rotate --abandon`
+
+func (a *app) rotateCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "rotate",
+		Usage:       "replace a key by a new one",
+		Description: rotateHelp,
+		Flags:       a.rotateFlags(),
 		Action: func(c *cli.Context) error {
 			o, err := readRotateOptions(c)
 			if err != nil {

@@ -61,6 +61,9 @@ func onUsageError(_ *cli.Context, err error, _ bool) error {
 type missingError struct{ what, flag string }
 
 func (e *missingError) Error() string {
+	if strings.HasSuffix(e.what, "?") {
+		return fmt.Sprintf("%q is to be answered, and there is no terminal to ask on", e.what)
+	}
 	return fmt.Sprintf("%s is needed, and there is no terminal to ask on", e.what)
 }
 

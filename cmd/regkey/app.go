@@ -207,5 +207,6 @@ func (a *app) lockHome(ctx context.Context, dir string) error {
 		return err
 	}
 	a.unlockHome = unlock
+	_ = a.store(dir).Tidy(waiting) // what it can't remove does no harm, and the next command tries again
 	return nil
 }

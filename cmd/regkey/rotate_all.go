@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -35,6 +36,14 @@ func (a *app) runRotateAll(ctx context.Context, o rotateOptions) error {
 		trusting, manual, err := a.trusting(home, all, o.old)
 		if err != nil {
 			return err
+		}
+		if len(trusting) == 0 && o.new != "" {
+			// It may be complete, and the run that completed it was stopped before it could say so.
+			done, _, err := a.trusting(home, all, o.new)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			trusting = done
 		}
 		if len(trusting) == 0 {
 			return a.rotateNowhere(manual, o)

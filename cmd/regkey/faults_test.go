@@ -1,0 +1,220 @@
+// The fault harness: every call of every operation is stopped in every way, and the same command completes it.
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cargo-regkey/regkey/internal/faults"
+)
+
+// An operation is a command that is stopped everywhere.
+type operation struct {
+	name    string
+	prepare func(w *world) error
+	command func(w *world) command
+	// long is for one that takes the same ways as others: it is tried with all points only.
+	long bool
+	// once says that the command, run again after it has succeeded, does more of the same.
+	once bool
+	// check looks at what must be so in the end beyond what is checked of every operation; may be nil.
+	check func(w *world) error
+	// host is the registry at which a key of the machine can publish before, and all the time; "": there is none before.
+	host string
+}
+
+// TestFaults is the harness. It records each operation once, which counts its calls, and then stops it at
+// each call in each way, in a fresh world. Then the same command is run again. In the end everything must be
+// as if nothing had happened: the same files and no others, the same cargo configuration, the same keyset at
+// the registry as is pinned, keys that work.
+func TestFaults(t *testing.T) {
+	var points, good atomic.Int64
+	t.Run("at", func(t *testing.T) {
+		for _, o := range faultOperations() {
+			if o.long && !everyPoint {
+				continue
+			}
+			t.Run(o.name, func(t *testing.T) {
+				t.Parallel()
+				p, g := o.everywhere(t)
+				points.Add(p)
+				good.Add(g)
+			})
+		}
+	})
+	t.Logf("all operations: %d points run, %d good", points.Load(), good.Load())
+	if points.Load() != good.Load() {
+		t.Errorf("of %d points only %d are good", points.Load(), good.Load())
+	}
+}
+
+// everywhere stops the operation at its points and counts them, and those after which all is as it should be.
+func (o operation) everywhere(t *testing.T) (points, good int64) {
+	lab := newFaultLab(t)
+	right, all := o.references(t, lab), o.points(t, lab)
+	for n, p := range all {
+		if skipped := n % sparse; skipped != 0 && !everyPoint {
+			continue
+		}
+		points++
+		if err := o.stopped(lab, p, right); err != nil {
+			t.Errorf("%s at %v (call %d): %v", p.mode, p.call, p.n, err)
+			continue
+		}
+		good++
+	}
+	if len(all) < 12 {
+		t.Errorf("only %d points: the calls are not seen", len(all))
+	}
+	t.Logf("%d points run, %d good", points, good)
+	return points, good
+}
+
+// A point is a call and a way in which it goes wrong.
+type point struct {
+	n    int
+	call faults.Call
+	mode faults.Mode
+}
+
+// everyPoint has also those points run that differ from others in name only: nothing outlives a crash before a
+// call, or around one that only looks, but what the calls before have done, and so it is the crash after these.
+var everyPoint = os.Getenv("REGKEY_FAULTS") == "all"
+
+func (o operation) points(t *testing.T, lab *faultLab) []point {
+	t.Helper()
+	w := o.prepared(t, lab)
+	defer w.end()
+	run := faults.Record()
+	w.run(run, o.command(w))
+	var all []point
+	for n, call := range run.Calls() {
+		for _, mode := range faults.Modes(call) {
+			crash := mode == faults.CrashBefore || mode == faults.CrashAfter
+			if crash && !everyPoint && (call.Reads() || mode == faults.CrashBefore && !(n == 0 || call.Kind == faults.Network)) {
+				continue
+			}
+			all = append(all, point{n, call, mode})
+		}
+	}
+	return all
+}
+
+// outcome is how a world looks when the command has been run twice.
+func (o operation) outcome(w *world) (string, error) {
+	c := o.command(w)
+	tree, err := w.tree()
+	if err != nil {
+		return "", err
+	}
+	trusted, err := w.trusted(c.machine)
+	if err != nil {
+		return "", err
+	}
+	if err := w.managed(c.machine); err != nil {
+		return "", err
+	}
+	if o.check != nil {
+		err = o.check(w)
+	}
+	return tree + "\n" + trusted, err
+}
+
+// references are the outcomes that are right: that of a command that nothing happens to and that is repeated; and
+// where repeating it does more of the same, that of one run too.
+func (o operation) references(t *testing.T, lab *faultLab) []string {
+	t.Helper()
+	w := o.prepared(t, lab)
+	defer w.end()
+	var all []string
+	for _, again := range []bool{false, true} {
+		if err := w.must(o.command(w)); err != nil {
+			t.Fatal(err)
+		}
+		if !again && !o.once {
+			continue
+		}
+		right, err := o.outcome(w)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, w.said.String())
+		}
+		all = append(all, right)
+	}
+	return all
+}
+
+func (o operation) prepared(t *testing.T, lab *faultLab) *world {
+	t.Helper()
+	w, err := lab.world()
+	if err == nil {
+		err = o.prepare(w)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// stopped runs the command, stops it at a point, looks, and runs it again.
+func (o operation) stopped(lab *faultLab, p point, right []string) (err error) {
+	w, err := lab.world()
+	if err != nil {
+		return err
+	}
+	defer w.end()
+	if err := o.prepare(w); err != nil {
+		return err
+	}
+	w.said.Reset()
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%w\n%s", err, w.said.String())
+		}
+	}()
+	c, run := o.command(w), faults.Stop(p.n, p.mode)
+	exit := w.run(run, c)
+	if calls := run.Calls(); len(calls) <= p.n || calls[p.n] != p.call {
+		return fmt.Errorf("another call was made than when it was recorded: %v", calls[min(p.n, len(calls)-1)])
+	}
+	if o.host != "" {
+		if err := w.anyKeyWorks(c.machine, o.host); err != nil {
+			return fmt.Errorf("after the fault: %w", err)
+		}
+	}
+	if exit == c.exit && o.once {
+		c.args = []string{"status"} // nobody would run it again
+	}
+	if exit := w.run(faults.Record(), c); exit != c.exit {
+		return fmt.Errorf("again: exit code %d instead of %d", exit, c.exit)
+	}
+	got, err := o.outcome(w)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(right, got) {
+		return fmt.Errorf("the outcome is another one:\n%s", difference(right[0], got))
+	}
+	return nil
+}
+
+// difference are the lines that one of two texts has and the other has not.
+func difference(want, got string) string {
+	var text strings.Builder
+	wanted, had := strings.Split(want, "\n"), strings.Split(got, "\n")
+	for _, line := range wanted {
+		if at := slices.Index(had, line); at >= 0 {
+			had = slices.Delete(had, at, at+1)
+			continue
+		}
+		text.WriteString("- " + line + "\n")
+	}
+	for _, line := range had {
+		text.WriteString("+ " + line + "\n")
+	}
+	return text.String()
+}

@@ -72,6 +72,17 @@ type Refusal interface {
 // ErrManual says that the registry has no key API: keys are pasted into its website.
 var ErrManual = errors.New("this registry has no key API: its keys are managed on its website")
 
+// A NoManagerError says that no key of this machine may manage an account. It is an [fs.ErrNotExist].
+type NoManagerError struct{ Account string }
+
+// Error is the sentence.
+func (e *NoManagerError) Error() string {
+	return "no key on this machine may manage the account " + e.Account
+}
+
+// Is makes it an [fs.ErrNotExist].
+func (e *NoManagerError) Is(target error) bool { return target == fs.ErrNotExist }
+
 // ErrNotTrusted says that a key is not in the account's keyset.
 var ErrNotTrusted = errors.New("not in the keyset")
 
@@ -324,5 +335,5 @@ func (l *Lifecycle) manager(k *SignedKeyset, preferred string, except ...keys.ID
 	if l.With != "" {
 		return keys.Record{}, errors.Join(fmt.Errorf("key %s may not manage the account %s, or not this: %w", l.With, k.Account, ErrNotTrusted), faults)
 	}
-	return keys.Record{}, errors.Join(fmt.Errorf("no key on this machine may manage the account %s: %w", k.Account, fs.ErrNotExist), faults)
+	return keys.Record{}, errors.Join(&NoManagerError{k.Account}, faults)
 }

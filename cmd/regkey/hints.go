@@ -96,6 +96,11 @@ func hintTrust(err error) []string {
 			lines = append(lines, line)
 		}
 		return lines
+	case errors.As(err, new(*enroll.NoManagerError)):
+		return []string{
+			"run it on a machine that manages the account, or have a backup sign: --with-file PATH",
+			"for a new key of this machine: \"regkey enroll --registry R --key NAME --join\" asks a machine that manages to let it in",
+		}
 	case errors.Is(err, enroll.ErrNotTrusted):
 		return []string{`"regkey status" shows which keys each registry trusts`}
 	case errors.Is(err, enroll.ErrManual):

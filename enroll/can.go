@@ -91,3 +91,16 @@ func (c Can) Names() []string {
 
 // String is the comma-separated list of [Can.Names].
 func (c Can) String() string { return strings.Join(c.Names(), ",") }
+
+// CanFor is what a key must be allowed for an operation, in the words of a token: publish, yank, unyank,
+// owners or read. 0: there is no such operation.
+func CanFor(operation string) Can {
+	if operation == "unyank" {
+		return Yank
+	}
+	can := canBit(operation)
+	if can == Manage {
+		return 0
+	}
+	return can
+}

@@ -39,9 +39,7 @@ type Enrolment struct {
 // yank, unyank, owners or read. It is the one in Uses, yank deciding for unyank; for reads else
 // ReadKey; else Key. "" means that none does any more.
 func (e *Enrolment) KeyFor(op string) string {
-	if op == "unyank" {
-		op = Yank.String()
-	}
+	op = CanFor(op).String()
 	if name := e.Uses[op]; name != "" {
 		return name
 	}

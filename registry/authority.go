@@ -58,17 +58,11 @@ func keysetEntry(k storage.Key) (enroll.Entry, error) {
 
 // need is what a keyset must allow a key for an operation.
 func need(op token.Operation) enroll.Can {
-	switch op {
-	case token.Publish:
-		return enroll.Publish
-	case token.Yank, token.Unyank:
-		return enroll.Yank
-	case token.Owners:
-		return enroll.Owners
-	case token.Read:
-		return enroll.Read
+	can := enroll.CanFor(string(op))
+	if can == 0 {
+		panic("registry: no such operation: " + string(op))
 	}
-	panic("registry: no such operation: " + string(op))
+	return can
 }
 
 // spent answers a token.Verifier from storage.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cargo-regkey/regkey/cargo"
+	"github.com/cargo-regkey/regkey/enroll"
 	"github.com/cargo-regkey/regkey/internal/agent"
 	"github.com/cargo-regkey/regkey/internal/terminal"
 	"github.com/cargo-regkey/regkey/keys"
@@ -74,6 +75,9 @@ func (p *provider) make(ctx context.Context, id *identity, request token.Request
 	case !elsewhere && !errors.Is(err, keys.ErrNoPassphrase):
 		return "", time.Time{}, unlockFailure(err, id, false, limit)
 	}
+	if err := p.checkLimits(id, request, purpose); err != nil {
+		return "", time.Time{}, err
+	}
 	if errors.Is(err, keys.ErrHardware) || !elsewhere {
 		text, issued, err := p.throughAgent(ctx, id, request, purpose)
 		if text != "" || err != nil {
@@ -84,6 +88,21 @@ func (p *provider) make(ctx context.Context, id *identity, request token.Request
 		return p.throughRegkey(ctx, id, request)
 	}
 	return p.unlocking(ctx, id, request, purpose, limit)
+}
+
+// checkLimits refuses what the registry would refuse, before anybody is asked for anything.
+func (p *provider) checkLimits(id *identity, request token.Request, purpose string) error {
+	if id.limits == nil {
+		return nil
+	}
+	record, err := id.lookup()
+	if err != nil || record.Public.IsZero() {
+		return nil // opening it says what is wrong
+	}
+	if limit, ok := errors.AsType[*enroll.LimitError](id.limits(record.Public, request.Name)); ok {
+		return refuse(nil, "%s may not %s, as far as this machine knows: %s; regkey sync fetches what has changed", id.key, purpose, limit.Detail)
+	}
+	return nil
 }
 
 // unlocking asks a person for the passphrase, and gives the agent what it opened. While another

@@ -40,6 +40,8 @@ type identity struct {
 	recovery  string        // what to do where the key is not there
 	open      func(ctx context.Context, ask keys.PassphraseFunc) (*keys.SoftwareKey, error)
 	lookup    func() (keys.Record, error) // the key's record; nil for a key file
+	// limits says that the registry would not take the key for that; nil: nothing is known here.
+	limits func(key keys.PublicKey, crate string) error
 	// attends reports whether publishing needs a hardware token that this identity does without; nil: no.
 	attends func() bool
 }
@@ -87,6 +89,9 @@ func (p *provider) identity(index string, operation token.Operation) (*identity,
 			return store.Unlock(ctx, key, ask)
 		},
 		lookup: func() (keys.Record, error) { return store.Lookup(key) },
+		limits: func(key keys.PublicKey, crate string) error {
+			return enrolment.CheckUse(dir, key, enroll.CanFor(string(operation)), crate, p.now())
+		},
 	}
 	if operation == token.Read && key != publisher {
 		id.recovery = fmt.Sprintf("run regkey enroll --registry %s, which makes another", name)

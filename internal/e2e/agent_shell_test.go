@@ -117,7 +117,9 @@ func (s *shell) types(text string) {
 func (s *shell) begin(dir, command string) {
 	s.t.Helper()
 	s.types(fmt.Sprintf("cd '%s'; echo be''gin; %s; echo ex''it=$?\r", dir, command))
-	s.await(`begin\r?\n`)
+	if text := s.await(`begin\r?\n`); strings.Contains(text, "not found") {
+		s.t.Errorf("what was typed as an answer became a command:\n%s", text)
+	}
 }
 
 // exitMark has room for the last words of who is in the background by then.

@@ -10,7 +10,7 @@ BUILD := -trimpath -tags urfave_cli_no_docs -ldflags "$(LDFLAGS)"
 STATIC := CGO_ENABLED=0 $(GO) build $(BUILD)
 FUZZTIME ?= 30s
 
-.PHONY: all build demo test lint cross bench fuzz model clean setup install
+.PHONY: all build demo test lint cross bench fuzz model faults clean setup install
 
 all: build
 
@@ -38,6 +38,11 @@ demo:
 ## test: all tests, with the race detector
 test: setup
 	$(GO) test -race -timeout 15m ./...
+
+## faults: stop every operation at every call in every way; some minutes. The tests run a sample
+faults: setup
+	REGKEY_FAULTS=all $(GO) test ./cmd/regkey -run '^TestFaults$$' -v -count=1 -timeout 60m
+	$(GO) test ./keys -run '^Test(ProtectStopped|CreateFails)$$' -v -count=1
 
 ## setup: install what is missing, saying what
 setup:

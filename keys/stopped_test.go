@@ -233,8 +233,8 @@ func stopOnce(t *testing.T, from, to way, n int, call faults.Call, mode faults.M
 		s, run := newStopping(t, from), faults.Stop(n, mode)
 		err := s.protect(from, to, run)
 		what := fmt.Sprintf("%s at %v (call %d)", mode, call, n)
-		if !run.Stopped() {
-			t.Errorf("%s: the call was not reached", what)
+		if at, reached := run.Stopped(); !reached || at.What != call.What {
+			t.Errorf("%s: another call was made: %v", what, at)
 		}
 		now := s.way(what, from, to)
 		if left := (*keys.ItemsLeftError)(nil); errors.As(err, &left) {

@@ -37,6 +37,7 @@ var strict = []string{"keys", "enroll", "cargo"}
 var elsewhere = map[string]string{
 	"internal/atomicfile/atomicfile.go":         "it is the door",
 	"internal/terminal/tty_unix.go":             "opens the terminal",
+	"internal/terminal/guard_unix.go":           "names its process, in /proc",
 	"internal/terminal/tty_windows.go":          "opens the console",
 	"internal/pinentry/conversation.go":         "opens the terminal for pinentry",
 	"internal/agent/place_unix.go":              "makes a folder for sockets where everybody may, and must not make those above it",

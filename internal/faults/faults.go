@@ -102,24 +102,22 @@ func (r *Run) Calls() []Call {
 	defer r.mu.Unlock()
 	all := make([]Call, len(r.calls))
 	for i, c := range r.calls {
-		all[i] = Call{c.Kind, c.What, Normal(c.On)}
+		all[i] = c.normal()
 	}
 	return all
 }
 
-// Crash has no later call have an effect. A test ends runs so that wait for something.
-func (r *Run) Crash() {
+// Stopped is the call at which the run was stopped; false if it did not come so far.
+func (r *Run) Stopped() (Call, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.dead = true
+	if r.at < 0 || len(r.calls) <= r.at {
+		return Call{}, false
+	}
+	return r.calls[r.at].normal(), true
 }
 
-// Stopped reports whether the call was reached at which the run is to end.
-func (r *Run) Stopped() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.at >= 0 && len(r.calls) > r.at
-}
+func (c Call) normal() Call { return Call{c.Kind, c.What, Normal(c.On)} }
 
 // meet counts a call and says how it ends: "" is as it does by itself.
 func (r *Run) meet(c Call) (Mode, error) {

@@ -10,7 +10,7 @@ BUILD := -trimpath -tags urfave_cli_no_docs -ldflags "$(LDFLAGS)"
 STATIC := CGO_ENABLED=0 $(GO) build $(BUILD)
 FUZZTIME ?= 30s
 
-.PHONY: all build demo test lint cross bench fuzz model faults clean setup install
+.PHONY: all build demo test lint cross bench fuzz model faults clean setup install kills
 
 all: build
 
@@ -43,6 +43,10 @@ test: setup
 faults: setup
 	REGKEY_FAULTS=all $(GO) test ./cmd/regkey -run '^TestFaults$$' -v -count=1 -timeout 60m
 	$(GO) test ./keys -run '^Test(ProtectStopped|CreateFails)$$' -v -count=1
+
+## kills: kill everybody who has a part in a token at every moment; some minutes. The tests take every third
+kills: setup
+	REGKEY_KILLS=all $(GO) test ./internal/e2e -run '^TestKilled$$' -v -count=1 -timeout 30m
 
 ## setup: install what is missing, saying what
 setup:

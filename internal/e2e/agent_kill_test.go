@@ -8,6 +8,7 @@ package e2e
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -112,6 +113,19 @@ func moments(unlocking time.Duration) []moment {
 	}
 }
 
+// some is every third moment, from the n-th on; all of them where REGKEY_KILLS is "all", as with "make
+// kills": each takes some seconds, most of them for unlocking a key.
+func some(all []moment, n int) []moment {
+	if os.Getenv("REGKEY_KILLS") == "all" {
+		return all
+	}
+	var third []moment
+	for i := n % 3; i < len(all); i += 3 {
+		third = append(third, all[i])
+	}
+	return third
+}
+
 func TestKilled(t *testing.T) {
 	eachKind(t, func(t *testing.T, u *lockedUser) {
 		y := newYanker(t, u)
@@ -127,15 +141,15 @@ func TestKilled(t *testing.T) {
 		if pin {
 			victims = append(victims, victim{name: lab.Twin, find: program(lab.Twin), asks: true})
 		}
-		for _, v := range victims {
-			for _, m := range moments(unlocking) {
+		for i, v := range victims {
+			for _, m := range some(moments(unlocking), i) {
 				y.stopAgent(t)
 				y.kill(t, s, v, m)
 			}
 		}
 		// The agent, which is there and holds nothing yet: what is under way goes on without it.
 		v := victim{name: "the agent", find: theAgent, agent: true}
-		for _, m := range moments(unlocking) {
+		for _, m := range some(moments(unlocking), len(victims)) {
 			y.lock(t)
 			must(t, u.Lab, "", "", "regkey", "agent", "start")
 			y.kill(t, s, v, m)
@@ -152,7 +166,7 @@ func (y *yanker) killUnlocked(t *testing.T, s *shell, victims []victim) {
 	s.end()
 	whole := time.Since(begun)
 	for _, v := range victims {
-		for n := range 8 {
+		for n := range len(some(make([]moment, 9), 0)) {
 			if status, runs := y.status(t); !runs || len(status.Keys)+len(status.Tokens) == 0 {
 				s.asks(1, y.dir, y.line())
 			}

@@ -22,8 +22,8 @@ const idleMemory = 20 << 10
 
 // settled is how many looks, a tenth of a second apart, find the same size once an agent is idle: it
 // tidies up a second after the last request, gives a card back three seconds after it, and looks
-// around every five.
-const settled = 60
+// around every five, which frees nothing more.
+const settled = 35
 
 // withoutTwin has the user run a regkey that lies beside no other, and so stays what it is.
 func (u *lockedUser) withoutTwin(t *testing.T) {
@@ -53,6 +53,7 @@ func (u *lockedUser) withoutTwin(t *testing.T) {
 func TestIdleAgentIsSmall(t *testing.T) {
 	for name, twin := range map[string]bool{"regkey": false, lab.Twin: true} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			eachKind(t, func(t *testing.T, u *lockedUser) {
 				if !twin {
 					if u.tokens != nil {
@@ -70,7 +71,7 @@ func idles(t *testing.T, u *lockedUser, program string) {
 	y := newYanker(t, u)
 	s := u.openShell(t, "xterm-256color")
 	s.asks(1, y.dir, y.line())
-	for range 10 {
+	for range 3 {
 		s.asks(0, y.dir, y.line())
 	}
 	pid := theAgent(t, y)

@@ -29,8 +29,8 @@ import (
 	"github.com/cargo-regkey/regkey/token"
 )
 
-// A faultLab has the registries, one and two, as the hosts one.example and two.example. Each world has an
-// account of its own there.
+// A faultLab has the registries, one and two, as the hosts one.example and two.example. The second one wants a
+// token for reading, too. Each world has an account of its own there.
 type faultLab struct {
 	t      *testing.T
 	dir    string
@@ -58,6 +58,7 @@ func newFaultLab(t *testing.T) *faultLab {
 		t.Cleanup(func() { _ = db.Close() })
 		s, err := registry.Open(context.Background(), registry.Config{
 			Storage: db, URL: "https://" + host + ".example", Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+			AuthRequired: host == "two",
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -8,9 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"github.com/cargo-regkey/regkey/enroll"
+	"github.com/cargo-regkey/regkey/internal/atomicfile"
 	"github.com/cargo-regkey/regkey/keys"
 	"github.com/cargo-regkey/regkey/registryclient"
 	"github.com/cargo-regkey/regkey/token"
@@ -49,7 +49,7 @@ func (a *app) readToken(ctx context.Context, home, index, account string) (strin
 	}
 	store := a.store(home)
 	name := cmp.Or(e.KeyFor(string(token.Read)), a.manager)
-	if _, err := os.Stat(store.Path(e.ReadKey)); e.Key != "" && (err != nil || a.readsItself) {
+	if _, err := atomicfile.Stat(store.Path(e.ReadKey)); e.Key != "" && (err != nil || a.readsItself) {
 		name = e.Key // the key that reads is lost or has ended, and another is about to be made
 	}
 	if a.readsAs != "" {

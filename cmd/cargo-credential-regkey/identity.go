@@ -95,12 +95,14 @@ func (p *provider) identity(index string, operation token.Operation) (*identity,
 	}
 	if operation == token.Read && key != publisher {
 		id.recovery = fmt.Sprintf("run regkey enroll --registry %s, which makes another", name)
-		id.attends = func() bool {
-			record, err := store.Lookup(publisher)
-			return err == nil && record.Protection == keys.Hardware
-		}
+		id.attends = func() bool { return inHardware(store, publisher) }
 	}
 	return id, nil
+}
+
+func inHardware(store *keys.Store, name string) bool {
+	record, err := store.Lookup(name)
+	return err == nil && record.Protection == keys.Hardware
 }
 
 // fromEnvironment is the identity of a job that has a key file and no home of regkey's.

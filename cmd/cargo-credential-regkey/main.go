@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cargo-regkey/regkey/cargo"
+	"github.com/cargo-regkey/regkey/internal/agent"
 	"github.com/cargo-regkey/regkey/internal/home"
 	"github.com/cargo-regkey/regkey/keys"
 )
@@ -32,8 +33,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	switch args[0] {
 	case "--cargo-plugin":
-		// The tables behind the first signature are made while the request is read.
-		keys.Warm(keys.Ed25519)
+		warm()
 		p := &provider{
 			getenv:    os.Getenv,
 			home:      home.Dir,
@@ -57,6 +57,18 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	_, _ = io.WriteString(stderr, usage())
 	return exitUsage
+}
+
+// warm has the tables behind the first signature made while the request is read. Where there is an
+// agent it will most likely sign, and has better use for the second core.
+func warm() {
+	dir, err := home.Dir()
+	if err == nil {
+		_, err = os.Lstat(agent.PlaceOf(dir).Socket)
+	}
+	if err != nil {
+		keys.Warm(keys.Ed25519)
+	}
 }
 
 // version is the module's, as the go command recorded it.

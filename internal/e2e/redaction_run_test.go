@@ -94,7 +94,7 @@ func (w *watchedRun) answers() []answer {
 		{regexp.MustCompile(`(\d)\. a passphrase[^:]*:[^:]*:[^:]*Enter a number between \d and \d:`), func(number string) string { return number }},
 		{regexp.MustCompile(`[Pp]assphrase (?:for the new|of) key "?([\w-]+)"?:`), passphrase},
 		{regexp.MustCompile(`The same again:`), say(&w.typed)},
-		{regexp.MustCompile(`Invite code of [\w-]+:`), say(&w.code)},
+		{regexp.MustCompile(`Invite code( of [\w-]+:| \(leave it empty)`), say(&w.code)},
 		{regexp.MustCompile(`PIN of YubiKey \d+[^:\n]*:`), say(&w.pin)},
 		{regexp.MustCompile(`\[y/N\]`), say(&yes)},
 	}

@@ -158,7 +158,7 @@ func blocked(t *testing.T) *os.File {
 // quickToken wants a token within a second.
 func quickToken(t *testing.T, home string) {
 	t.Helper()
-	// A client takes an agent that says nothing for ten seconds for one that hangs. Less is no promise of
+	// A client takes an agent that says nothing for some seconds for one that hangs. Less is no promise of
 	// ours: how long it takes depends on the machine.
 	if _, err := dial(t, home).Token(t.Context(), publish, nil); err != nil {
 		t.Errorf("a client that asks as it should: %v", err)

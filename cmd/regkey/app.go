@@ -48,6 +48,7 @@ type app struct {
 	endPrompt   func()                      // lets other programs ask for the PIN; nil: nobody waits
 	few         map[pinQuestion]int         // how many tries were left when a person said to go on
 	purpose     string                      // what is being signed, for whoever has to touch a token
+	signer      string                      // and the name of the key that signs a token
 	hurry       bool                        // nobody waits for a token that is not plugged in
 	readsAs     string                      // the key that reads instead of the one that is enrolled for it; empty: none
 	readsItself bool                        // the key that signs reads too, though there is another for that

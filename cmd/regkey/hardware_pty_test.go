@@ -180,7 +180,7 @@ func TestTouchShowsWhatIsSigned(t *testing.T) {
 	s.cmd.Stdin = strings.NewReader(`{"operation":"publish","name":"foo","vers":"1.2.3","cksum":"ab12` + strings.Repeat("0", 60) + "\"}\n")
 	s.cmd.Stdout, s.cmd.Stderr = &stdout, &stderr
 	s.start()
-	s.expect("publish foo 1.2.3 (sha256 ab12…) to lab: PIN of YubiKey 12345678:")
+	s.expect("publish foo 1.2.3 (sha256 ab12…) to lab with key yk: PIN of YubiKey 12345678:")
 	s.typed("123456\r")
 	s.expect("publish foo 1.2.3 (sha256 ab12…) to lab: touch your YubiKey 12345678")
 	if err := tokens.Order("finger yes"); err != nil {

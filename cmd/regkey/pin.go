@@ -78,7 +78,7 @@ func (a *app) obtain(ctx context.Context, q pinQuestion, tries int) (keys.Secret
 	}
 	if a.linewise && a.purpose != "" {
 		// Between the lines of cargo, which did not say what is to be signed; and a key may want no touch.
-		question = a.purpose + ": " + question
+		question = a.purpose + " with key " + a.signer + ": " + question
 	}
 	return a.secret(ctx, question, "")
 }

@@ -203,6 +203,7 @@ func (a *app) tokenKey(ctx context.Context, home string, e *enroll.Enrolment, op
 	if name == "" {
 		return nil, fmt.Errorf("no key of this machine signs for %s any more", label(e))
 	}
+	a.signer = name
 	store := a.store(home)
 	record, err := store.Lookup(name)
 	if err != nil {

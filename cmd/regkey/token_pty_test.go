@@ -36,7 +36,7 @@ func asksForPIN(t *testing.T, cards string) (*session, *os.File) {
 	s.start()
 	_ = in.Close()
 	t.Cleanup(func() { _ = out.Close() })
-	s.expect("yank foo 1.2.3 at lab: PIN of YubiKey 12345678: ")
+	s.expect("yank foo 1.2.3 at lab with key yk: PIN of YubiKey 12345678: ")
 	if s.lflag()&unix.ECHO != 0 {
 		t.Error("the question shows while the terminal still echoes")
 	}

@@ -131,7 +131,7 @@ func withPIN(t *testing.T, algorithm string) *lockedUser {
 	h.Env = append(before, "REGKEY_AGENT=")
 	u := &lockedUser{
 		Lab: h.Lab, registry: r, secret: newPIN, setting: "REGKEY_PIN_FILE", tokens: h.tokens,
-		question: regexp.MustCompile(`(publish|yank|unyank) [^\n]+ lab: PIN of YubiKey 12345678(?: \(3 tries left\))?: ?`),
+		question: regexp.MustCompile(`(publish|yank|unyank) [^\n]+ lab with key \S+: PIN of YubiKey 12345678(?: \(3 tries left\))?: ?`),
 	}
 	u.endsClean(t)
 	return u

@@ -124,6 +124,9 @@ func (r *Rotation) keepAccepted(ctx context.Context, s *Step) AbandonOutcome {
 			return err
 		}
 		plan, err := l.planRotation(base, r.options())
+		if unread(err) {
+			return err
+		}
 		if err != nil || !plan.Done { // others have changed it since
 			stands = false
 			return r.closeStep(s)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"syscall"
 
 	"github.com/cargo-regkey/regkey/keys"
 )
@@ -203,6 +204,13 @@ func (r *Rotation) step(ctx context.Context, s *Step) (*Rotated, error) {
 	return nil, fmt.Errorf("rotating %s at %s: others changed the keyset %d times meanwhile", r.Intent.Old, s.Index, maxOvertaken)
 }
 
+// unread reports whether an error says that something of this machine's could not be read. It tells
+// nothing of what is possible, and the next run may read it.
+func unread(err error) bool {
+	var failed syscall.Errno
+	return errors.As(err, &failed) && !errors.Is(failed, fs.ErrNotExist)
+}
+
 // plan finds out what stands, having sent what waits, and asks whether to go on if others have
 // changed it. A step that is found impossible is closed: nothing of it can come to stand any more.
 func (r *Rotation) plan(ctx context.Context, l *Lifecycle, s *Step) (*RotatePlan, error) {
@@ -229,6 +237,9 @@ func (r *Rotation) plan(ctx context.Context, l *Lifecycle, s *Step) (*RotatePlan
 	plan, planErr := l.planRotation(base, r.options())
 	if planErr == nil && plan.Done {
 		return plan, nil
+	}
+	if unread(planErr) {
+		return nil, planErr
 	}
 	if err := r.askOvertaken(ctx, l, s, base, planErr); err != nil {
 		return nil, err

@@ -74,7 +74,7 @@ func (l *Lifecycle) PlanEdit(ctx context.Context, o EditOptions) (*EditPlan, err
 	}
 	listed := false
 	if p.Before, listed = base.Entry(p.ID); !listed && !o.Retire {
-		return nil, fmt.Errorf("editing %s at %s: the account %s does not trust it: %w", o.Key, l.Index, base.Account, ErrNotTrusted)
+		return nil, fmt.Errorf("editing %s at %s: %w", o.Key, l.Index, l.untrusted(base, p.ID))
 	}
 	if p.Done = !listed; p.Done {
 		return p, nil

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/cargo-regkey/regkey/internal/atomicfile"
+	"github.com/cargo-regkey/regkey/keys"
 )
 
 func historyName(version int) string {
@@ -86,4 +87,22 @@ func (s *State) History() ([]*SignedKeyset, error) {
 	}
 	slices.SortFunc(all, func(a, b *SignedKeyset) int { return cmp.Compare(a.Version, b.Version) })
 	return all, nil
+}
+
+// untrusted is why an account does not trust a key, as far as this machine knows. It wraps [ErrNotTrusted].
+func (l *Lifecycle) untrusted(k *SignedKeyset, key keys.ID) error {
+	revoked, err := l.State().revoked()
+	if err == nil && (slices.Contains(revoked, key) || slices.Contains(k.Revoked, key)) {
+		return fmt.Errorf("it is revoked, so the account %s does not trust it: %w", k.Account, ErrNotTrusted)
+	}
+	for went := k; ; {
+		before, err := l.State().version(went.Version-1, k)
+		if err != nil { // version 0, or a hole
+			return fmt.Errorf("the account %s does not trust it: %w", k.Account, ErrNotTrusted)
+		}
+		if _, listed := before.Entry(key); listed {
+			return fmt.Errorf("version %d of the keyset took it out, so the account %s does not trust it: %w", went.Version, k.Account, ErrNotTrusted)
+		}
+		went = before
+	}
 }

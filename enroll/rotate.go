@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/cargo-regkey/regkey/keys"
@@ -86,7 +87,7 @@ func (l *Lifecycle) planRotation(base *SignedKeyset, o RotateOptions) (*RotatePl
 		return plan, err
 	}
 	if !found {
-		return nil, fmt.Errorf("rotating %s at %s: the account %s does not trust it: %w", o.Old, l.Index, base.Account, ErrNotTrusted)
+		return nil, fmt.Errorf("rotating %s at %s: %w", o.Old, l.Index, l.untrusted(base, plan.OldKey.Public.ID()))
 	}
 	now := l.issued(base)
 	if !plan.Entry.Alive(now) {
@@ -136,6 +137,9 @@ func (p *RotatePlan) chooseManager() error {
 	}
 	record, err := p.l.manager(p.base, preferred)
 	p.With = record.Name
+	if revoked, listErr := p.l.State().revoked(); err != nil && listErr == nil && slices.Contains(revoked, p.OldKey.Public.ID()) {
+		return fmt.Errorf("rotating %s at %s: it is revoked, and %w", p.Old, p.l.Index, err)
+	}
 	return err
 }
 

@@ -106,6 +106,13 @@ type user struct {
 
 func (u user) run(stdin string, args ...string) (stdout string, code int) {
 	u.t.Helper()
+	stdout, _, code = u.talk(stdin, args...)
+	return stdout, code
+}
+
+// talk is run, and what went to standard error.
+func (u user) talk(stdin string, args ...string) (stdout, stderr string, code int) {
+	u.t.Helper()
 	cmd := exec.Command("regkey", args...)
 	cmd.Env, cmd.Stdin = u.environ, strings.NewReader(stdin)
 	var out, talk strings.Builder
@@ -115,7 +122,7 @@ func (u user) run(stdin string, args ...string) (stdout string, code int) {
 		u.t.Fatal(err)
 	}
 	u.t.Logf("regkey %q: %v\n%s%s", args, err, out.String(), talk.String())
-	return out.String(), cmd.ProcessState.ExitCode()
+	return out.String(), talk.String(), cmd.ProcessState.ExitCode()
 }
 
 func TestLostAnswersAreCompleted(t *testing.T) {

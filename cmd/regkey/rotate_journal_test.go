@@ -162,3 +162,43 @@ func TestTwoMachinesRotate(t *testing.T) {
 		t.Errorf("the new key is gone, or something is left:\n%s", out)
 	}
 }
+
+// Where another machine has replaced or ended the key meanwhile, the one that comes too late is told what
+// happened, and what is of use now; also when it tries again.
+func TestTooLateIsTold(t *testing.T) {
+	for how, c := range map[string]struct {
+		overtake             []string
+		changed, first, then string
+	}{
+		"replaced": {
+			[]string{"rotate", "--registry", "lab", "--key", "laptop", "--to", "theirs", "--yes"},
+			"laptop went", "version 3 of the keyset took it out", "version 3 of the keyset took it out",
+		},
+		"revoked": {
+			[]string{"revoke", "--registry", "lab", "laptop", "--reason", "lost", "--yes"},
+			"laptop was revoked", "it is revoked", "it is revoked",
+		},
+	} {
+		t.Run(how, func(t *testing.T) {
+			u, registry := enrolledUser(t)
+			u.want(0, "", "init", "desk", "--no-passphrase")
+			u.want(0, "", "enroll", "--registry", "lab", "--key", "desk", "--can", "manage,publish", "--yes")
+			other := u.elsewhere()
+			do := func() { other.want(0, "", c.overtake...) }
+			registry.meanwhile.Store(&do)
+			rotate := []string{"rotate", "--registry", "lab", "--key", "laptop", "--to", "mine", "--yes"}
+			_, said, exit := u.talk("", rotate...)
+			for _, want := range []string{"another machine has changed the keys at lab", c.changed, c.first, "key mine was made", "--join"} {
+				if exit != exitFailed || !strings.Contains(said, want) {
+					t.Errorf("exit code %d, and %q is not in\n%s", exit, want, said)
+				}
+			}
+			if strings.Contains(said, "the same command takes it up") {
+				t.Errorf("the same command can't:\n%s", said)
+			}
+			if _, said, exit = u.talk("", rotate...); exit != exitFailed || !strings.Contains(said, c.then) {
+				t.Errorf("again: exit code %d, and %q is not in\n%s", exit, c.then, said)
+			}
+		})
+	}
+}

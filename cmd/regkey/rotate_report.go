@@ -310,10 +310,7 @@ func (r *rotation) why(k enroll.LeftKey) string {
 // given before counts only if the change is about other keys than those of the rotation.
 func (r *rotation) overtaken(ctx context.Context, o *enroll.Overtaken) error {
 	a := r.a
-	a.say("regkey: another machine has changed the keys at %s meanwhile, with version %d:", r.label(o.Step), o.Change.Version)
-	for _, line := range r.describeChange(o.Change) {
-		a.say("        %s", line)
-	}
+	r.sayChange(o)
 	o.Told = true
 	if r.o.yes && !o.Same {
 		return nil
@@ -323,6 +320,14 @@ func (r *rotation) overtaken(ctx context.Context, o *enroll.Overtaken) error {
 			"look at it: \"regkey rotate --dry-run\" and what this was asked before; then give the same command again")
 	}
 	return a.confirm(ctx, "Go on, upon what stands now?")
+}
+
+// sayChange tells what another machine has changed.
+func (r *rotation) sayChange(o *enroll.Overtaken) {
+	r.a.say("regkey: another machine has changed the keys at %s meanwhile, with version %d:", r.label(o.Step), o.Change.Version)
+	for _, line := range r.describeChange(o.Change) {
+		r.a.say("        %s", line)
+	}
 }
 
 // describeChange is one line for each key.

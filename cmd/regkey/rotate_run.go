@@ -98,6 +98,7 @@ func (r *rotation) run(ctx context.Context, plans []enroll.StepPlan) ([]enroll.S
 	if err != nil {
 		return nil, err
 	}
+	r.sayOvertaken(outcomes)
 	r.sayUnused(outcomes)
 	return outcomes, nil
 }
@@ -107,9 +108,22 @@ func (r *rotation) sayUnused(outcomes []enroll.StepOutcome) {
 	if r.isOpen() || slices.ContainsFunc(outcomes, func(o enroll.StepOutcome) bool { return o.Step.State == enroll.StepDone }) {
 		return
 	}
+	use := "the same command takes it up"
+	if slices.ContainsFunc(outcomes, func(o enroll.StepOutcome) bool { return errors.Is(o.Err, enroll.ErrNotTrusted) }) {
+		use = "\"regkey enroll\" with --key and --join asks a machine that manages to let it in"
+	}
 	for _, name := range r.Intent.Made {
 		if _, err := r.a.store(r.home).Lookup(name); err == nil {
-			r.a.say("regkey: key %s was made, and no registry trusts it yet: the same command takes it up", name)
+			r.a.say("regkey: key %s was made, and no registry trusts it yet: %s", name, use)
+		}
+	}
+}
+
+// sayOvertaken tells what other machines have done where that left nothing to replace.
+func (r *rotation) sayOvertaken(outcomes []enroll.StepOutcome) {
+	for _, o := range outcomes {
+		if overtaken := new(enroll.OvertakenError); errors.As(o.Err, &overtaken) {
+			r.sayChange(&overtaken.Overtaken)
 		}
 	}
 }

@@ -203,18 +203,3 @@ func BenchmarkVerifyChain(b *testing.B) {
 		}
 	}
 }
-
-// A guard against work that grows out of hand, such as reading each key again in each version, which
-// would cost more than twice the signatures. It is no measurement: see [BenchmarkVerifyChain].
-func TestVerifyChainIsCheap(t *testing.T) {
-	if testing.Short() {
-		t.Skip("measures for a second")
-	}
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	for name, key := range algorithms {
-		whole, bare, _ := measure(t, longChain(t, key, window, 12), 6)
-		if ratio := float64(whole) / float64(bare); ratio > 1.6 {
-			t.Errorf("%s: verifying costs %.2f times its bare signature checks", name, ratio)
-		}
-	}
-}

@@ -161,15 +161,19 @@ func (n *signedText) signedBy(id keys.ID) bool {
 
 // verify checks the one signature by key.
 func (n *signedText) verify(key keys.PublicKey) error {
-	id := key.ID()
-	s, found := n.signature(id)
+	s, found := n.signature(key.ID())
 	if !found {
-		return fmt.Errorf("there is no signature by %v", id)
+		return fmt.Errorf("there is no signature by %v", key.ID())
 	}
-	if s.hash != noteHash(key) || !key.CanonicalSignature(s.raw) || !key.Verify(n.message, s.raw) {
-		return fmt.Errorf("the signature by %v does not verify", id)
+	if !s.framed(key, noteHash(key)) || !key.Verify(n.message, s.raw) {
+		return fmt.Errorf("the signature by %v does not verify", key.ID())
 	}
 	return nil
+}
+
+// framed reports whether the signature names the key, whose hash is given, and is in its one form.
+func (s signature) framed(key keys.PublicKey, hash uint32) bool {
+	return s.hash == hash && key.CanonicalSignature(s.raw)
 }
 
 // signature is the one that claims to be by id.

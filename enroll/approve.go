@@ -74,10 +74,10 @@ func (l *Lifecycle) FetchProposal(ctx context.Context, code string) (*ProposalPl
 func (p *ProposalPlan) judge(note []byte) error {
 	k, err := ParseSignedKeyset(note)
 	if err != nil {
-		return distrust("the registry sent no proposal", "a keyset with the code "+p.Code, "something else ("+err.Error()+")")
+		return p.l.distrust("the registry sent no proposal", "a keyset with the code "+p.Code, "something else ("+err.Error()+")")
 	}
 	if came := ProposalCode(k.Text); came != p.Code {
-		return distrust("the registry sent another proposal than was asked for", "one with the code "+p.Code, "one with the code "+came)
+		return p.l.distrust("the registry sent another proposal than was asked for", "one with the code "+p.Code, "one with the code "+came)
 	}
 	p.signed = k
 	if k.Version <= p.base.Version {

@@ -94,9 +94,26 @@ func (l *Lifecycle) CheckApproval(ctx context.Context, key keys.Record) (j *Join
 		j, err := l.accepted(p, k, base, answer.Accepted, key)
 		return j, false, err
 	case answer.Outdated:
-		return nil, false, l.State().clearProposal()
+		return nil, false, l.outdated(ctx, k)
 	}
 	return nil, true, nil
+}
+
+// outdated drops the proposal, which can't be accepted any more, once the registry shows what stands in its
+// place. Where that can't be seen the signed bytes are kept: they are posted again as long as nothing else
+// stands, so that no registry can have one proposal signed after the other.
+func (l *Lifecycle) outdated(ctx context.Context, k *SignedKeyset) error {
+	latest, _, err := l.latest(ctx, k.Account)
+	switch {
+	case errors.As(err, new(*DistrustError)):
+		return err
+	case err != nil:
+		return nil
+	case latest.Version < k.Version:
+		return l.distrust("the registry says that the proposal was overtaken, and shows nothing that did so",
+			fmt.Sprintf("version %d of another text, or a later one", k.Version), shown(latest))
+	}
+	return l.State().clearProposal()
 }
 
 // accepted verifies what the registry shows as the proposal's outcome, and enrols this machine.
@@ -104,10 +121,10 @@ func (l *Lifecycle) accepted(p *asking, k, base *SignedKeyset, note []byte, key 
 	v := newVerifier(Standing{Indexes: l.indexes(), Account: k.Account, Previous: base})
 	stands, err := v.all([][]byte{note})
 	if err != nil {
-		return nil, distrust("the registry calls a keyset accepted that does not follow what this machine has verified", l.expected(v), "one that was refused ("+err.Error()+")")
+		return nil, l.distrust("the registry calls a keyset accepted that does not follow what this machine has verified", l.expected(v), "one that was refused ("+err.Error()+")")
 	}
 	if stands[0].Hash() != k.Hash() {
-		return nil, distrust("the registry accepted another keyset than was proposed", shown(k), shown(stands[0]))
+		return nil, l.distrust("the registry accepted another keyset than was proposed", shown(k), shown(stands[0]))
 	}
 	return l.enrolProposed(p, stands[0], key)
 }
@@ -138,6 +155,10 @@ func (l *Lifecycle) lookForIt(ctx context.Context, p *asking, k, base *SignedKey
 	if stands, err := ParseSignedKeyset(notes[0]); err == nil && stands.Hash() == k.Hash() {
 		j, err := l.accepted(p, k, base, notes[0], key)
 		return j, false, err
+	}
+	v := newVerifier(Standing{Indexes: l.indexes(), Account: k.Account, Previous: base})
+	if _, err := v.all(notes[:1]); err != nil {
+		return nil, false, l.distrust("the registry shows a keyset that does not follow what this machine has verified", l.expected(v), "one that was refused ("+err.Error()+")")
 	}
 	return nil, false, l.State().clearProposal()
 }

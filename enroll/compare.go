@@ -68,13 +68,16 @@ func Compare(before, after *SignedKeyset) Change {
 // History is the account's timeline from version 1 on, fetched in batches and verified from scratch.
 // It must lead to what this machine has verified before, and is a [*DistrustError] otherwise.
 func (l *Lifecycle) History(ctx context.Context) ([]Change, error) {
-	pinned, err := l.Sync(ctx)
+	pinned, since, revocations, err := l.look(ctx)
 	if err != nil {
 		return nil, err
 	}
 	v := newVerifier(l.fromScratch(pinned.Account))
-	chain, err := l.fetch(ctx, v, pinned)
+	chain, err := l.fetch(ctx, v, since[len(since)-1])
 	if err != nil {
+		return nil, err
+	}
+	if err := l.record(since, revocations, pinned); err != nil {
 		return nil, err
 	}
 	var all []Change

@@ -151,7 +151,7 @@ func (l *Lifecycle) meet(ctx context.Context, account, code string) (*SignedKeys
 	last := chain[len(chain)-1]
 	follows := slices.ContainsFunc(chain, func(k *SignedKeyset) bool { return pinned != nil && k.Hash() == pinned.Hash() })
 	if vouched := code != "" && pinned != nil && last.Version > pinned.Version; pinned != nil && !follows && !vouched {
-		return nil, distrust("the registry shows another keyset than this machine has verified", shown(pinned)+" or one that follows it", shown(last))
+		return nil, l.distrust("the registry shows another keyset than this machine has verified", shown(pinned)+" or one that follows it", shown(last))
 	}
 	received, err := l.State().checkRevocations(l.indexes(), notes, chain)
 	if err != nil {
@@ -178,12 +178,12 @@ func (l *Lifecycle) meetByCode(ctx context.Context, account, code string) ([]*Si
 	if err != nil {
 		return nil, nil, fmt.Errorf("fetching the keyset %s of %s: %w", code, account, err)
 	}
-	k, err := l.readLatest(account, note)
+	k, err := l.ReadKeyset(account, note)
 	if err != nil {
 		return nil, nil, err
 	}
 	if came := ProposalCode(k.Text); came != code {
-		return nil, nil, distrust("the registry sent another keyset than was asked for", "the one with the code "+code, "one with the code "+came)
+		return nil, nil, l.distrust("the registry sent another keyset than was asked for", "the one with the code "+code, "one with the code "+came)
 	}
 	return []*SignedKeyset{k}, notes, nil
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cargo-regkey/regkey/keys"
@@ -89,20 +90,31 @@ var ErrNotTrusted = errors.New("not in the keyset")
 // A DistrustError says that a registry's answer contradicts what this machine has verified before,
 // or breaks the rules. Nothing was signed or changed.
 type DistrustError struct {
-	Detail   string // what the registry did
+	Registry string // its index URL
+	Detail   string // what the registry did: a sentence that begins with "the registry"
 	Expected string // what it would have shown, had it been honest
 	Came     string // what it showed
 }
 
-// Error is one sentence of all three.
+// Error is one sentence of all four.
 func (e *DistrustError) Error() string {
-	if e.Expected == "" {
-		return e.Detail
+	detail := e.Detail
+	if rest, ok := strings.CutPrefix(detail, "the registry "); ok && e.Registry != "" {
+		detail = "the registry " + e.Registry + " " + rest
 	}
-	return e.Detail + ": expected was " + e.Expected + ", and " + e.Came + " came"
+	if e.Expected == "" {
+		return detail
+	}
+	return detail + ": expected was " + e.Expected + ", and " + e.Came + " came"
 }
 
-func distrust(detail, expected, came string) error { return &DistrustError{detail, expected, came} }
+func distrust(registry, detail, expected, came string) error {
+	return &DistrustError{registry, detail, expected, came}
+}
+
+func (l *Lifecycle) distrust(detail, expected, came string) error {
+	return distrust(l.Index, detail, expected, came)
+}
 
 // A Lifecycle begins, changes and ends the trust in this machine's keys at one registry. Its
 // caller holds the lock of the home folder. Every method may be run again after any failure: it

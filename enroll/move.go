@@ -100,7 +100,7 @@ func (p *MovePlan) verify(ctx context.Context) error {
 	latest, notes, err := at.latest(ctx, p.Account)
 	var refusal Refusal
 	if errors.As(err, &refusal) {
-		return distrust("the registry claims to continue "+p.From+" and does not show the account's keyset", shown(p.pinned)+" or a later one", "the refusal "+refusal.RefusalCode())
+		return p.l.distrust("the registry claims to continue "+p.From+" and does not show the account's keyset", shown(p.pinned)+" or a later one", "the refusal "+refusal.RefusalCode())
 	}
 	if err != nil {
 		return err

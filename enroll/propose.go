@@ -175,15 +175,25 @@ func (l *Lifecycle) post(ctx context.Context, p *asking, k, base *SignedKeyset) 
 		return nil, fmt.Errorf("proposing version %d of the keyset: %w", k.Version, err)
 	}
 	w := &Waiting{
-		Account: k.Account, Code: ProposalCode(k.Text), Expires: answer.Expires, Version: k.Version,
+		Account: k.Account, Code: ProposalCode(k.Text), Expires: earlier(answer.Expires, l.now().Add(maxWaiting)), Version: k.Version,
 		Base: ProposalCode(base.Text), FirstUse: p.FirstUse,
 	}
 	if code, err := ParseProposalCode(answer.Code); err != nil || code != w.Code {
-		return nil, distrust("the registry took another proposal than was sent", "the code "+w.Code, "the code "+answer.Code)
+		return nil, l.distrust("the registry took another proposal than was sent", "the code "+w.Code, "the code "+answer.Code)
 	}
 	record, err := l.Keys.Lookup(p.Key)
 	w.Entry, _ = k.Entry(record.Public.ID())
 	return w, err
+}
+
+// maxWaiting is how long a proposal waits at most, whatever the registry says: quarter of an hour is usual.
+const maxWaiting = time.Hour
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 const proposalFile = "proposal.toml"

@@ -82,7 +82,7 @@ func (l *Lifecycle) missing(stands, pinned *SignedKeyset) ([]*SignedKeyset, erro
 	if stands != nil {
 		from = stands.Version + 1
 		if stands.Version == pinned.Version && stands.Hash() != pinned.Hash() {
-			return nil, distrust("the registry shows another keyset than this machine has verified", shown(pinned), shown(stands))
+			return nil, l.distrust("the registry shows another keyset than this machine has verified", shown(pinned), shown(stands))
 		}
 	}
 	var versions []*SignedKeyset
@@ -99,7 +99,7 @@ func (l *Lifecycle) missing(stands, pinned *SignedKeyset) ([]*SignedKeyset, erro
 			before = versions[len(versions)-1]
 		}
 		if before != nil && k.Previous != before.Hash() {
-			return nil, distrust("the registry shows another keyset than this machine has verified",
+			return nil, l.distrust("the registry shows another keyset than this machine has verified",
 				fmt.Sprintf("version %d (%v)", before.Version, k.Previous), shown(before))
 		}
 		versions = append(versions, k)

@@ -29,10 +29,10 @@ func (s *State) checkRevocations(indexes []string, notes [][]byte, chain []*Sign
 	for _, note := range notes {
 		r, err := ParseSignedRevocation(note)
 		if err != nil {
-			return nil, distrust("the registry sent no revocation", "a signed revocation", "something else ("+err.Error()+")")
+			return nil, distrust(indexes[0], "the registry sent no revocation", "a signed revocation", "something else ("+err.Error()+")")
 		}
 		if !slices.Contains(indexes, r.Registry) {
-			return nil, distrust("the registry sent another one's revocation", "revocations for "+strings.Join(indexes, " or "), "one for "+r.Registry)
+			return nil, distrust(indexes[0], "the registry sent another one's revocation", "revocations for "+strings.Join(indexes, " or "), "one for "+r.Registry)
 		}
 		delete(lacking, r.Key)
 		if !known[string(note)] {
@@ -41,7 +41,7 @@ func (s *State) checkRevocations(indexes []string, notes [][]byte, chain []*Sign
 	}
 	for _, r := range held {
 		if lacking[r.Key] {
-			return nil, distrust("the registry no longer shows a revocation that this machine knows", fmt.Sprintf("that of %v", r.Key), fmt.Sprintf("a list of %d without it", len(notes)))
+			return nil, distrust(indexes[0], "the registry no longer shows a revocation that this machine knows", fmt.Sprintf("that of %v", r.Key), fmt.Sprintf("a list of %d without it", len(notes)))
 		}
 	}
 	if len(fresh) == 0 {
@@ -51,7 +51,37 @@ func (s *State) checkRevocations(indexes []string, notes [][]byte, chain []*Sign
 	if err != nil {
 		return nil, err
 	}
-	return w.judge(fresh)
+	return w.judge(indexes[0], fresh)
+}
+
+// RecordRevocation keeps a revocation that a registry has taken, for every account of this machine there whose
+// keysets show that it is good: no registry can hide it from this machine again. The caller holds the lock of
+// the home folder.
+func RecordRevocation(home string, r *SignedRevocation) error {
+	all, err := ListEnrolments(home)
+	if err != nil {
+		return err
+	}
+	for _, e := range all {
+		if e.Manual || e.Index != r.Registry && !slices.Contains(e.Former, r.Registry) {
+			continue
+		}
+		s := OpenState(home, e.Index, e.Account)
+		w, err := s.witnesses(nil)
+		if err != nil {
+			return err
+		}
+		good, err := w.judge(e.Index, []*SignedRevocation{r})
+		if err != nil {
+			continue // the registry knows more of it than this machine
+		}
+		for _, r := range good {
+			if err := s.addRevocation(r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // witnesses are the keys of the versions that this machine has verified.
@@ -82,7 +112,7 @@ func (s *State) witnesses(chain []*SignedKeyset) (*witnesses, error) {
 // judge returns the revocations that are good, and leaves those aside that can't be judged: about keys
 // that were never seen, by a signer who was not either, or who may have managed in a version that
 // was not seen.
-func (w *witnesses) judge(all []*SignedRevocation) ([]*SignedRevocation, error) {
+func (w *witnesses) judge(registry string, all []*SignedRevocation) ([]*SignedRevocation, error) {
 	var good []*SignedRevocation
 	for _, r := range all {
 		signer, found := w.keys[r.Signer()]
@@ -92,11 +122,11 @@ func (w *witnesses) judge(all []*SignedRevocation) ([]*SignedRevocation, error) 
 			continue
 		}
 		if !may {
-			return nil, distrust("the registry shows a revocation by a key that may not make it",
+			return nil, distrust(registry, "the registry shows a revocation by a key that may not make it",
 				fmt.Sprintf("that of %v by this key itself or by one that manages", r.Key), fmt.Sprintf("one by %v", r.Signer()))
 		}
 		if err := r.Verify(signer.Key); err != nil {
-			return nil, distrust("the registry shows a forged revocation", fmt.Sprintf("a signature by %v", r.Signer()), "one that does not verify")
+			return nil, distrust(registry, "the registry shows a forged revocation", fmt.Sprintf("a signature by %v", r.Signer()), "one that does not verify")
 		}
 		good = append(good, r)
 	}

@@ -22,6 +22,15 @@ func (l *Lifecycle) Sync(ctx context.Context) (*SignedKeyset, error) {
 	return chain[len(chain)-1], l.record(chain, received, pinned)
 }
 
+// Check is [Lifecycle.Sync] that changes nothing on this machine.
+func (l *Lifecycle) Check(ctx context.Context) (*SignedKeyset, error) {
+	_, chain, _, err := l.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return chain[len(chain)-1], nil
+}
+
 // look is Sync that writes nothing down: the pin, the versions from there to what stands, or the pin
 // again, and the revocations.
 func (l *Lifecycle) look(ctx context.Context) (pinned *SignedKeyset, chain []*SignedKeyset, received []*SignedRevocation, err error) {
@@ -72,24 +81,26 @@ func (l *Lifecycle) record(chain []*SignedKeyset, revocations []*SignedRevocatio
 	return nil
 }
 
-// latest fetches the keyset that stands, and the revocations. Nothing of them is verified but whose
-// keyset it says to be.
+// latest fetches the keyset that stands, and the revocations, and verifies as little as
+// [Lifecycle.ReadKeyset].
 func (l *Lifecycle) latest(ctx context.Context, account string) (*SignedKeyset, [][]byte, error) {
 	note, revocations, err := l.Registry.Latest(ctx, account)
 	if err != nil {
 		return nil, nil, fmt.Errorf("fetching the keyset of %s: %w", account, err)
 	}
-	k, err := l.readLatest(account, note)
+	k, err := l.ReadKeyset(account, note)
 	return k, revocations, err
 }
 
-func (l *Lifecycle) readLatest(account string, note []byte) (*SignedKeyset, error) {
+// ReadKeyset parses what the registry shows as that account's keyset. Nothing of it is verified but whose it
+// says to be; another one's, or none at all, is a [*DistrustError].
+func (l *Lifecycle) ReadKeyset(account string, note []byte) (*SignedKeyset, error) {
 	latest, err := ParseSignedKeyset(note)
 	if err != nil {
-		return nil, distrust("the registry sent no keyset", "the signed keyset of "+account, "something else ("+err.Error()+")")
+		return nil, l.distrust("the registry sent no keyset", "the signed keyset of "+account, "something else ("+err.Error()+")")
 	}
 	if indexes := l.indexes(); latest.Account != account || !slices.Contains(indexes, latest.Registry) {
-		return nil, distrust("the registry sent another keyset than was asked for",
+		return nil, l.distrust("the registry sent another keyset than was asked for",
 			fmt.Sprintf("that of the account %s at %s", account, strings.Join(indexes, " or ")),
 			fmt.Sprintf("that of %s at %s", latest.Account, latest.Registry))
 	}
@@ -102,12 +113,12 @@ func shown(k *SignedKeyset) string { return fmt.Sprintf("version %d (%v)", k.Ver
 // follow fetches and verifies the versions after pinned, up to latest.
 func (l *Lifecycle) follow(ctx context.Context, pinned, latest *SignedKeyset, revoked []keys.ID) ([]*SignedKeyset, error) {
 	if latest.Version < pinned.Version {
-		return nil, distrust("the registry shows an older keyset than this machine has verified, so it was rolled back",
+		return nil, l.distrust("the registry shows an older keyset than this machine has verified, so it was rolled back",
 			shown(pinned)+" or a later one", shown(latest))
 	}
 	if latest.Version == pinned.Version {
 		if latest.Hash() != pinned.Hash() {
-			return nil, distrust("the registry shows another keyset than this machine has verified", shown(pinned), shown(latest))
+			return nil, l.distrust("the registry shows another keyset than this machine has verified", shown(pinned), shown(latest))
 		}
 		return nil, nil
 	}
@@ -124,7 +135,7 @@ func (l *Lifecycle) fetch(ctx context.Context, v *verifier, last *SignedKeyset) 
 	var chain []*SignedKeyset
 	account := v.standing.Account
 	if n := last.Version - v.version(); n > maxFetched {
-		return nil, distrust("the registry shows more versions than are believed", fmt.Sprintf("%d new versions at most", maxFetched), shown(last))
+		return nil, l.distrust("the registry shows more versions than are believed", fmt.Sprintf("%d new versions at most", maxFetched), shown(last))
 	}
 	for v.version() <= last.Version {
 		from := v.version()
@@ -133,17 +144,17 @@ func (l *Lifecycle) fetch(ctx context.Context, v *verifier, last *SignedKeyset) 
 			return nil, fmt.Errorf("fetching keysets from version %d: %w", from, err)
 		}
 		if len(notes) == 0 {
-			return nil, distrust("the registry shows a keyset without those before it", fmt.Sprintf("version %d, on the way to %s", from, shown(last)), "nothing")
+			return nil, l.distrust("the registry shows a keyset without those before it", fmt.Sprintf("version %d, on the way to %s", from, shown(last)), "nothing")
 		}
 		// What came later than last is for the next time: another machine was quicker.
 		some, err := v.all(notes[:min(len(notes), last.Version-from+1)])
 		chain = append(chain, some...)
 		if err != nil {
-			return nil, distrust("the registry shows a keyset that does not follow what this machine has verified", l.expected(v), "one that was refused ("+err.Error()+")")
+			return nil, l.distrust("the registry shows a keyset that does not follow what this machine has verified", l.expected(v), "one that was refused ("+err.Error()+")")
 		}
 	}
 	if end := v.standing.Previous; end.Hash() != last.Hash() {
-		return nil, distrust("the registry shows two different keysets of one number", shown(last), shown(end))
+		return nil, l.distrust("the registry shows two different keysets of one number", shown(last), shown(end))
 	}
 	return chain, nil
 }

@@ -3,6 +3,7 @@
 package registryclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,11 +22,12 @@ func (c *Client) Submit(ctx context.Context, account string, s enroll.Submission
 	var answer struct {
 		Version int `json:"version"`
 	}
+	k, unread := enroll.ParseSignedKeyset(s.Note) // what can't be read is the registry's to refuse
 	if err := c.post(ctx, "/accounts/"+url.PathEscape(account)+"/keysets", newSubmission(s), &answer); err != nil {
 		return err
 	}
-	if answer.Version < 1 {
-		return errors.New("submitting a keyset: the answer names no version, so it is not a registry's yes")
+	if unread != nil || answer.Version != k.Version {
+		return fmt.Errorf("submitting a keyset: expected was a yes to the version that was sent, and an answer about version %d came: it is not a registry's yes", answer.Version)
 	}
 	return nil
 }
@@ -146,7 +148,7 @@ func (c *Client) Key(ctx context.Context, id keys.ID) (*KeyState, error) {
 		return nil, err
 	}
 	if state.Key != id {
-		return nil, fmt.Errorf("asking for key %v: the registry answered about another", id)
+		return nil, fmt.Errorf("asking for key %v: %w", id, c.stray("the registry answered about another key", id.String(), cmp.Or(state.Key.String(), "none")))
 	}
 	state.Account, state.Reason = printable(state.Account), printable(state.Reason)
 	for _, texts := range [][]string{state.Can, state.Crates} {

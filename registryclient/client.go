@@ -68,11 +68,9 @@ func New(index string, o Options) *Client {
 	if o.Wait == nil {
 		o.Wait = sleep
 	}
-	return &Client{
-		index: index, options: o,
-		http: &http.Client{Transport: o.Transport, Timeout: timeout, CheckRedirect: checkRedirect},
-		wait: o.Wait,
-	}
+	c := &Client{index: index, options: o, wait: o.Wait}
+	c.http = &http.Client{Transport: o.Transport, Timeout: timeout, CheckRedirect: c.checkRedirect}
+	return c
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -170,7 +168,8 @@ func (c *Client) once(ctx context.Context, request *call) error {
 		return &NetworkError{URL: request.url, err: err}
 	}
 	if int64(len(data)) > request.limit {
-		return fmt.Errorf("reading answer from %s: larger than %d bytes", request.url, request.limit)
+		return fmt.Errorf("reading answer from %s: %w", request.url,
+			c.stray("the registry answers without end", fmt.Sprintf("an answer of at most %d bytes", request.limit), "more"))
 	}
 	// Every answer of the protocol is 200 or 201. Another success, such as 202 or 204, is not the
 	// registry's yes.

@@ -219,9 +219,15 @@ type IndexError struct {
 }
 
 // Error shows both URLs.
-func (e *IndexError) Error() string {
+func (e *IndexError) Error() string { return e.distrust().Error() }
+
+// Unwrap makes it an [enroll.DistrustError]: whoever is enrolled there has verified the other URL.
+func (e *IndexError) Unwrap() error { return e.distrust() }
+
+func (e *IndexError) distrust() *enroll.DistrustError {
+	detail := "it calls its index otherwise"
 	if e.Moved {
-		return fmt.Sprintf("it says that it has moved from %s, and that its index is now %s", e.Want, e.Said)
+		detail = "it says that it has moved"
 	}
-	return fmt.Sprintf("it calls its index %s, and the user calls it %s", e.Said, e.Want)
+	return &enroll.DistrustError{Registry: e.Want, Detail: detail, Expected: "the index " + e.Want, Came: e.Said}
 }

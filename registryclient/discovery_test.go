@@ -109,7 +109,7 @@ func TestCheck(t *testing.T) {
 		"an index for a shell":   {https, member("sparse+https://x.example/$(id)/"), false, "no index URL"},
 		"a long index":           {https, member("sparse+https://x.example/" + strings.Repeat("a", 2000)), false, "no index URL"},
 		"an index to colour":     {https, member(https, "index", `"sparse+https://x.example/\u001b[31m"`), false, "no index URL"},
-		"another index":          {https, member("sparse+https://evil.example/index/"), false, "calls its index sparse+https://evil.example/index/"},
+		"another index":          {https, member("sparse+https://evil.example/index/"), false, "calls its index otherwise: expected was the index sparse+https://crates.example.com/index/, and sparse+https://evil.example/index/ came"},
 		"another case":           {https, member("sparse+https://Crates.example.com/index/"), false, "calls its index"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -19,6 +19,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/cargo-regkey/regkey/enroll"
 )
 
 // An Error is a registry's no to exactly what was sent, in its own words. Sending it again
@@ -78,6 +80,21 @@ func (e *NetworkError) Error() string {
 // Unwrap is the cause: [context.Canceled], [syscall.ECONNREFUSED] and the like.
 func (e *NetworkError) Unwrap() error { return e.err }
 
+// A StrayError says that what answered is not what a registry answers: it sends its clients elsewhere, does
+// not end, or is about something else than was asked for. It is an [enroll.DistrustError].
+type StrayError struct{ Distrust enroll.DistrustError }
+
+// Error is the sentence.
+func (e *StrayError) Error() string { return e.Distrust.Error() }
+
+// Unwrap is the [enroll.DistrustError].
+func (e *StrayError) Unwrap() error { return &e.Distrust }
+
+// stray is a StrayError of the client's registry.
+func (c *Client) stray(detail, expected, came string) error {
+	return &StrayError{enroll.DistrustError{Registry: shown(c.index), Detail: detail, Expected: expected, Came: came}}
+}
+
 // passing reports whether trying again soon may help.
 func (e *NetworkError) passing() bool {
 	for _, lasting := range []error{context.Canceled, context.DeadlineExceeded, syscall.ECONNREFUSED, errRedirect, http.ErrSchemeMismatch} {
@@ -88,6 +105,9 @@ func (e *NetworkError) passing() bool {
 	var certificate *tls.CertificateVerificationError
 	var plain tls.RecordHeaderError
 	var name *net.DNSError
+	if errors.As(e.err, new(*StrayError)) {
+		return false
+	}
 	return !errors.As(e.err, &certificate) && !errors.As(e.err, &plain) && !(errors.As(e.err, &name) && name.IsNotFound)
 }
 

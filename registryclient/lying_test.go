@@ -76,7 +76,8 @@ func say(status int, body string) http.HandlerFunc {
 
 func submit(t *testing.T, c *Client) error {
 	t.Helper()
-	return c.Submit(t.Context(), "team", enroll.Submission{Note: []byte("note")})
+	note, _ := someKeyset(t)
+	return c.Submit(t.Context(), "team", enroll.Submission{Note: []byte(note)})
 }
 
 // undecided checks that err leaves open what the registry has done, and that it can be shown.
@@ -112,6 +113,7 @@ func TestAnswersThatAreNoYes(t *testing.T) {
 		"a list":              say(200, `[{"version":1}]`),
 		"a number":            say(201, "1"),
 		"no version":          say(201, "{}"),
+		"another version":     say(201, `{"version":9}`),
 		"version as text":     say(201, `{"version":"1"}`),
 		"version twice":       say(201, `{"version":1,"version":2}`),
 		"another case":        say(201, `{"Version":1}`),
@@ -161,7 +163,7 @@ func TestEndlessBodies(t *testing.T) {
 			} {
 				err := ask.call()
 				undecided(t, err)
-				if !strings.Contains(err.Error(), fmt.Sprintf("larger than %d bytes", ask.limit)) {
+				if !strings.Contains(err.Error(), fmt.Sprintf("at most %d bytes, and more came", ask.limit)) {
 					t.Errorf("%v, want the limit %d", err, ask.limit)
 				}
 			}
@@ -274,7 +276,7 @@ func TestLostAnswers(t *testing.T) {
 				breakOff(t, w, "")
 				return
 			}
-			_, _ = io.WriteString(w, `{"version":1}`)
+			_, _ = io.WriteString(w, `{"version":2}`)
 		})
 		if err := submit(t, client); err != nil || l.posts.Load() != 2 {
 			t.Errorf("%v after %d documents", err, l.posts.Load())
@@ -351,7 +353,7 @@ func TestHTTP2(t *testing.T) {
 		t.Fatalf("%q (%v)", challenge, err)
 	}
 	_, _, err := client.Latest(t.Context(), "endless")
-	if undecided(t, err); !strings.Contains(err.Error(), "larger than") {
+	if undecided(t, err); !strings.Contains(err.Error(), "without end") {
 		t.Error(err)
 	}
 	_, _, err = client.Latest(t.Context(), "broken")

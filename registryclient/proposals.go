@@ -67,7 +67,7 @@ func (c *Client) Proposal(ctx context.Context, account, code string) (*enroll.Pr
 		return nil, fmt.Errorf("fetching proposal %s: the registry does not say until when it waits", code)
 	}
 	p := &enroll.Proposal{Submission: enroll.Submission{Note: []byte(answer.Note)}, Expires: answer.Expires, Outdated: answer.Outdated}
-	if err := checkCode(p.Note, code); err != nil {
+	if err := c.checkCode(p.Note, code); err != nil {
 		return nil, fmt.Errorf("fetching proposal %s: %w", code, err)
 	}
 	if p.Attestations, err = answer.chains(); err != nil {
@@ -75,7 +75,7 @@ func (c *Client) Proposal(ctx context.Context, account, code string) (*enroll.Pr
 	}
 	if answer.Accepted != nil {
 		p.Accepted = []byte(answer.Accepted.Note)
-		if err := checkCode(p.Accepted, code); err != nil {
+		if err := c.checkCode(p.Accepted, code); err != nil {
 			return nil, fmt.Errorf("fetching what became of proposal %s: %w", code, err)
 		}
 	}
@@ -97,7 +97,7 @@ func (c *Client) KeysetByCode(ctx context.Context, account, code string) (note [
 	if err := c.getOpen(ctx, "/accounts/"+url.PathEscape(account)+"/keysets/"+code, &answer); err != nil {
 		return nil, nil, err
 	}
-	if err := checkCode([]byte(answer.Note), code); err != nil {
+	if err := c.checkCode([]byte(answer.Note), code); err != nil {
 		return nil, nil, fmt.Errorf("fetching keyset %s: %w", code, err)
 	}
 	return []byte(answer.Note), toBytes(answer.Revocations), nil
@@ -113,13 +113,13 @@ func (c *Client) getOpen(ctx context.Context, path string, answer any) error {
 }
 
 // checkCode refuses a note whose text was not asked for.
-func checkCode(note []byte, code string) error {
+func (c *Client) checkCode(note []byte, code string) error {
 	k, err := enroll.ParseSignedKeyset(note)
 	if err != nil {
-		return fmt.Errorf("the registry sent no keyset: %s", printable(err.Error()))
+		return c.stray("the registry sent no keyset", "the one with the code "+code, "something else ("+printable(err.Error())+")")
 	}
 	if found := enroll.ProposalCode(k.Text); found != code {
-		return fmt.Errorf("the registry sent another keyset, whose code is %s", found)
+		return c.stray("the registry sent another keyset than was asked for", "the one with the code "+code, "one with the code "+found)
 	}
 	return nil
 }

@@ -111,7 +111,7 @@ func TestRedirectedDocuments(t *testing.T) {
 				http.Redirect(w, r, "/v2", status)
 				return
 			}
-			_, _ = io.WriteString(w, `{"version":1}`)
+			_, _ = io.WriteString(w, `{"version":2}`)
 		})
 		err := submit(t, client)
 		if taken && (err != nil || l.posts.Load() != 2) {

@@ -26,13 +26,14 @@ var transport http.RoundTripper = &http.Transport{
 // errRedirect is what a redirect that leads astray ends in.
 var errRedirect = errors.New("not followed")
 
-func checkRedirect(next *http.Request, via []*http.Request) error {
+func (c *Client) checkRedirect(next *http.Request, via []*http.Request) error {
 	first := via[0]
 	switch {
 	case len(via) > 3:
 		return fmt.Errorf("it redirects in circles: %w", errRedirect)
 	case next.URL.Scheme != first.URL.Scheme || next.URL.Host != first.URL.Host || next.URL.User != nil:
-		return fmt.Errorf("it redirects to another origin, %.200q: %w", next.URL.Scheme+"://"+next.URL.Host, errRedirect)
+		return c.stray("the registry redirects to another origin, which is not followed",
+			"an answer of "+first.URL.Scheme+"://"+first.URL.Host, fmt.Sprintf("a redirect to %.200q", next.URL.Scheme+"://"+next.URL.Host))
 	case next.Method != first.Method:
 		// 301, 302 and 303 make a GET of a POST: the page's 200 would pass for the document's acceptance.
 		return fmt.Errorf("it redirects a document to a page: %w", errRedirect)

@@ -134,7 +134,7 @@ func TestExitCodesAndHints(t *testing.T) {
 		{&registryclient.Error{Status: 409, Code: "keyset-conflict", Detail: "d"}, exitRefused, "run the same command again"},
 		{&registryclient.Error{Status: 403, Code: "never-heard-of", Detail: "d"}, exitRefused, ""},
 		{&registryclient.StatusError{Status: 503}, exitFailed, "later"},
-		{&registryclient.IndexError{Want: "sparse+https://a/", Said: "sparse+https://b/"}, exitFailed, "sparse+https://b/"},
+		{&registryclient.IndexError{Want: "sparse+https://a/", Said: "sparse+https://b/"}, exitDistrust, "sparse+https://b/"},
 		{registryclient.ErrNoKeyAPI, exitFailed, "--manual"},
 		{registryclient.ErrPlainHTTP, exitFailed, "--insecure-http"},
 		{syscall.ECONNREFUSED, exitFailed, "is the registry running"},

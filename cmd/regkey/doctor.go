@@ -28,7 +28,8 @@ own agent, and for keys in tokens the smart card service, the token, its slot an
 says of each whether it is in order, and if not what to do. It asks for no PIN and changes
 nothing; registries are asked only with --online, which also compares clocks.
 
-It ends with exit code 1 if something is not in order.
+It ends with exit code 1 if something is not in order, and with 7 if a registry contradicts
+what this machine knows of it.
 
 Examples:
    regkey doctor
@@ -55,7 +56,7 @@ const (
 
 // A check is one link of the chain, in JSON.
 type check struct {
-	Link   string   `json:"link"`           // "cargo", "provider", "configuration", "key", "enrolment", "registry", "clock", "keychain", "ssh-agent", "agent", "service", "token", "slot", "pin", "firmware"
+	Link   string   `json:"link"`           // "cargo", "provider", "configuration", "key", "enrolment", "registry", "keyset", "clock", "keychain", "ssh-agent", "agent", "service", "token", "slot", "pin", "firmware"
 	About  string   `json:"about,omitzero"` // which registry, key or token
 	State  string   `json:"state"`
 	Detail string   `json:"detail"`
@@ -63,7 +64,10 @@ type check struct {
 }
 
 // A diagnosis collects checks in the order of the chain.
-type diagnosis struct{ checks []check }
+type diagnosis struct {
+	checks     []check
+	distrusted bool // a registry contradicts what this machine has verified
+}
 
 func (d *diagnosis) ok(link, about, detail string, values ...any) {
 	d.checks = append(d.checks, check{link, about, checkOK, fmt.Sprintf(detail, values...), nil})
@@ -79,6 +83,7 @@ func (d *diagnosis) problem(link, about, detail string, remedy ...string) {
 
 // fault is a problem that an error tells, with the advice that the error would have brought.
 func (d *diagnosis) fault(link, about string, err error) {
+	d.distrusted = d.distrusted || errors.As(err, new(*enroll.DistrustError))
 	d.problem(link, about, strings.ReplaceAll(err.Error(), "\n", "; "), hints(err)...)
 }
 
@@ -92,7 +97,10 @@ func (d *diagnosis) problems() (n int) {
 }
 
 // A problemsError says how many links of the chain are not in order; they stand on stdout.
-type problemsError struct{ problems, checks int }
+type problemsError struct {
+	problems, checks int
+	distrusted       bool // a registry is among them that is not believed
+}
 
 func (e *problemsError) Error() string {
 	if e.problems == 1 {
@@ -145,7 +153,7 @@ func (a *app) reportDiagnosis(d *diagnosis, o doctorOptions) error {
 		err = a.printDiagnosis(d)
 	}
 	if n := d.problems(); n > 0 {
-		err = errors.Join(err, &problemsError{n, len(d.checks)})
+		err = errors.Join(err, &problemsError{n, len(d.checks), d.distrusted})
 	}
 	return err
 }

@@ -158,18 +158,20 @@ func (a *app) checkEnrolment(d *diagnosis, home string, e *enroll.Enrolment, rec
 	d.ok("enrolment", label(e), "account %s, keyset version %d, signs with %s", e.Account, r.Version, e.Key)
 }
 
-// checkOnline asks a registry what it is, and what time it is there.
+// checkOnline asks a registry what it is, what keyset stands there, and what time it is.
 func (a *app) checkOnline(ctx context.Context, d *diagnosis, home string, e *enroll.Enrolment) {
 	if e.Manual {
 		d.skip("registry", label(e), "it has no key API to ask")
 		return
 	}
-	_, client := a.lifecycle(home, e.Index, e.Insecure)
-	if _, err := client.Discover(ctx); err != nil {
+	life, client := a.lifecycleOf(home, e)
+	discovery, err := client.Discover(ctx)
+	if err != nil {
 		d.fault("registry", label(e), err)
 		return
 	}
 	d.ok("registry", label(e), "answers at %s", e.Index)
+	a.checkKeyset(ctx, d, life, e, discovery.AuthRequired)
 	there, err := dateOf(ctx, strings.TrimPrefix(e.Index, "sparse+")+"config.json")
 	if err != nil {
 		d.skip("clock", label(e), "the registry does not tell its time: "+err.Error())
@@ -182,6 +184,22 @@ func (a *app) checkOnline(ctx context.Context, d *diagnosis, home string, e *enr
 		return
 	}
 	d.ok("clock", label(e), "within %v of the registry's", maxSkew)
+}
+
+// checkKeyset holds the keyset that a registry shows against the one that this machine has verified.
+// Where reading takes a token, only a key that asks nobody makes one.
+func (a *app) checkKeyset(ctx context.Context, d *diagnosis, life *enroll.Lifecycle, e *enroll.Enrolment, wantsToken bool) {
+	record, err := life.Keys.Lookup(e.KeyFor("read"))
+	if wantsToken && (err != nil || record.Protection != keys.Unprotected) {
+		d.skip("keyset", label(e), "reading it takes a signature", `"regkey status --online" verifies it`)
+		return
+	}
+	k, err := life.Check(ctx)
+	if err != nil {
+		d.fault("keyset", label(e), err)
+		return
+	}
+	d.ok("keyset", label(e), "version %d follows what this machine has verified", k.Version)
 }
 
 // dateOf is the time at which a server answered (RFC 9110, section 6.6.1). Discovery has checked

@@ -82,6 +82,7 @@ func exitCode(ctx context.Context, err error) int {
 	var wrong *usageError
 	var missing *missingError
 	var refused enroll.Refusal
+	var problems *problemsError
 	switch {
 	case errors.Is(err, errCancelled), errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return exitCancelled
@@ -91,7 +92,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitByHand
 	case errors.Is(err, errAttention):
 		return exitLeft
-	case errors.As(err, new(*enroll.DistrustError)):
+	case errors.As(err, new(*enroll.DistrustError)), errors.As(err, &problems) && problems.distrusted:
 		return exitDistrust
 	case errors.As(err, &wrong), errors.As(err, &missing):
 		return exitUsage

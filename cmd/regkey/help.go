@@ -43,7 +43,7 @@ Exit codes:
    5  something is left to do by hand, as printed
    6  something was begun and is not complete: "regkey rotate --resume" or "--abandon";
       from "regkey status --check": something wants attention
-   7  the registry contradicts what this machine has verified: nothing was signed
+   7  the registry contradicts what this machine knows of it, and is not believed
 `
 
 const commandHelp = `{{.HelpName}}: {{.Usage}}

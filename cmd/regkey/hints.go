@@ -78,9 +78,21 @@ func hintCargo(err error) []string {
 
 func hintTrust(err error) []string {
 	var distrust *enroll.DistrustError
+	var index *registryclient.IndexError
 	var rule *enroll.RuleError
 	var stale *enroll.StaleProposalError
 	switch {
+	case errors.As(err, &index):
+		return []string{
+			"keys are trusted at one exact index URL, so nothing was signed",
+			"if the registry has moved, or you trust the other URL, enrol there: --registry " + index.Said,
+		}
+	case errors.As(err, new(*registryclient.StrayError)):
+		return []string{
+			"that is not how a registry answers, so the answer was not used",
+			"check the index URL, and what stands between here and there: a proxy, or a network that wants you to sign in",
+			"if that is in order, ask the registry's operator, by another way than this registry",
+		}
 	case errors.As(err, &distrust):
 		return []string{
 			"the registry contradicts what this machine has verified before: nothing was signed",
@@ -127,17 +139,11 @@ var refusals = map[string]string{
 func hintRegistry(err error) []string {
 	var refused *registryclient.Error
 	var status *registryclient.StatusError
-	var index *registryclient.IndexError
 	var network *registryclient.NetworkError
 	switch {
 	case errors.As(err, &refused):
 		if line, known := refusals[refused.Code]; known {
 			return []string{line}
-		}
-	case errors.As(err, &index):
-		return []string{
-			"keys are trusted at one exact index URL, so nothing was signed",
-			"if the registry has moved, or you trust the other URL, enrol there: --registry " + index.Said,
 		}
 	case errors.Is(err, registryclient.ErrNoKeyAPI):
 		return []string{

@@ -270,6 +270,22 @@ func (a *app) runRevokeByCertificate(ctx context.Context, o revokeOptions) error
 	if err := client.Revoke(ctx, r.Note); err != nil {
 		return fmt.Errorf("submitting the revocation of %v: %w", r.Key, err)
 	}
+	return errors.Join(a.reportCertificate(r, o), a.remember(ctx, r))
+}
+
+// remember keeps a revocation that was sent, where this machine is enrolled at the registry.
+func (a *app) remember(ctx context.Context, r *enroll.SignedRevocation) error {
+	home, err := a.home()
+	if err != nil {
+		return err
+	}
+	if all, err := enroll.ListEnrolments(home); err != nil || len(all) == 0 {
+		return err
+	}
+	return a.locked(ctx, func(_ context.Context, home string) error { return enroll.RecordRevocation(home, r) })
+}
+
+func (a *app) reportCertificate(r *enroll.SignedRevocation, o revokeOptions) error {
 	if o.json {
 		return a.printJSON(revocationFacts{Index: r.Registry, ID: r.Key.String(), Reason: string(r.Reason)})
 	}

@@ -127,9 +127,9 @@ func (a *app) enrollWithFile(ctx context.Context, s *stranger) error {
 
 // wayByNote looks for the key in a keyset, of which nothing is verified yet.
 func (a *app) wayByNote(s *stranger, note []byte) (way, error) {
-	k, err := enroll.ParseSignedKeyset(note)
+	k, err := s.life.ReadKeyset(s.o.account, note)
 	if err != nil {
-		return 0, fmt.Errorf("reading the keyset of %s: %w", s.o.account, err)
+		return 0, err
 	}
 	if _, listed := k.Entry(s.key.Public.ID()); listed {
 		return byTrust, nil

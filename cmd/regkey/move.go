@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/cargo-regkey/regkey/enroll"
 )
@@ -55,6 +56,9 @@ func (a *app) planMoves(ctx context.Context, life *enroll.Lifecycle, o enrollOpt
 		if e.Manual || !slices.Contains(life.Former, e.Index) || o.account != "" && o.account != e.Account {
 			continue
 		}
+		if err := a.stillThere(ctx, life.Home, life.Index, e); err != nil {
+			return nil, err
+		}
 		own, _ := a.lifecycleAs(life.Home, life.Index, e.Account, o.insecure || e.Insecure)
 		own.Former = life.Former
 		a.joinsWith = e.KeyFor("read")
@@ -70,6 +74,25 @@ func (a *app) planMoves(ctx context.Context, life *enroll.Lifecycle, o enrollOpt
 		}
 	}
 	return plans, nil
+}
+
+// askFormer is how long the former address of a registry is asked for. After a move it may never answer.
+const askFormer = 5 * time.Second
+
+// stillThere refuses a move from a registry that still answers as itself: whoever claims to continue it may
+// have a copy of its public keysets, and nothing else.
+func (a *app) stillThere(ctx context.Context, home, to string, e *enroll.Enrolment) error {
+	ctx, cancel := context.WithTimeout(ctx, askFormer)
+	defer cancel()
+	_, former := a.lifecycleOf(home, e)
+	if _, err := former.Discover(ctx); err != nil {
+		return nil // it is gone, or says so itself
+	}
+	return advised(&enroll.DistrustError{
+		Registry: to, Detail: "the registry claims to continue " + e.Index,
+		Expected: "that this one says so too, or answers no more", Came: "the answer that it is still itself",
+	}, "nothing was moved: ask the operator of "+e.Index,
+		"if it is true, \"regkey keyset pins --reset --registry "+e.Index+"\" sets aside what this machine knows there")
 }
 
 func (a *app) confirmMoves(ctx context.Context, t target, plans []*enroll.MovePlan, o enrollOptions) error {

@@ -133,3 +133,40 @@ func TestItemsAreTheStoresOwn(t *testing.T) {
 	}
 	c.whole("settled", "none")
 }
+
+// Wherever storing a key is killed, storing it again completes it, and where it came from is not forgotten.
+func TestKilledCreateIsCompleted(t *testing.T) {
+	key, chain := generate(t, keys.Ed25519), newKeychain()
+	for _, lock := range []keys.Lock{keys.NoLock(), keys.KeychainLock()} {
+		create := func(dir string, key *keys.SoftwareKey, run *faults.Run) error {
+			defer run.Files(dir)()
+			_, err := keys.OpenStore(dir).WithKeychain(run.Keychain(chain)).Create(t.Context(), keys.Record{Name: "k", Created: created, Origin: keys.Imported}, key, lock)
+			return err
+		}
+		whole := faults.Record()
+		if err := create(memoryFolder(t), key, whole); err != nil || len(whole.Calls()) < 15 {
+			t.Fatal(err, whole.Calls())
+		}
+		halves := 0
+		for n, call := range whole.Calls() {
+			dir := memoryFolder(t)
+			_ = create(dir, key, faults.Stop(n, faults.CrashAfter))
+			s := keys.OpenStore(dir).WithKeychain(chain)
+			if s.Unrecorded("k") {
+				halves++
+				if err := create(dir, generate(t, keys.Ed25519), faults.Record()); !errors.Is(err, fs.ErrExist) {
+					t.Errorf("%s, after %v: another key: %v", lock.Protection(), call, err)
+				}
+			}
+			if err := create(dir, key, faults.Record()); err != nil && !errors.Is(err, fs.ErrExist) {
+				t.Errorf("%s, after %v: again: %v", lock.Protection(), call, err)
+			}
+			if record, err := s.Lookup("k"); err != nil || record.MayManage() || s.Unrecorded("k") {
+				t.Errorf("%s, after %v: %+v, %v", lock.Protection(), call, record, err)
+			}
+		}
+		if halves == 0 {
+			t.Error("no run left the key alone")
+		}
+	}
+}

@@ -46,8 +46,10 @@ func OpenStore(dir string) *Store { return &Store{dir: dir} }
 
 // Create stores key under the name of r, protected by lock, with r's time, in whole seconds, and
 // origin. It returns the whole record. If anything of that name is there, even a file without its
-// other half, it changes nothing, and the error wraps [fs.ErrExist]. After any error there is no
-// such key. Where it is killed, an item may be left in the keychain that opens nothing.
+// other half, it changes nothing, and the error wraps [fs.ErrExist]; except where that is the secret
+// file of this very key under this very lock, alone, as a Create that was killed leaves it: then it
+// is completed. After any other error there is no such key. Where it is killed, an item may be left in
+// the keychain that opens nothing.
 func (s *Store) Create(ctx context.Context, r Record, key *SoftwareKey, lock Lock) (Record, error) {
 	r = Record{Name: r.Name, Public: key.Public(), Created: wholeSeconds(r.Created), Protection: lock.protection, Origin: r.Origin}
 	if err := s.create(ctx, r, key, lock); err != nil {
@@ -68,11 +70,14 @@ func (s *Store) create(ctx context.Context, record Record, key *SoftwareKey, to 
 		return err
 	}
 	defer unlock()
-	if err := s.checkFree(record.Name); err != nil {
-		return err
-	}
 	text, err := encodeRecord(record)
 	if err != nil {
+		return err
+	}
+	if err := s.checkFree(record.Name); err != nil {
+		if s.isHalf(ctx, record, key, to) {
+			return atomicfile.Create(s.file(record.Name, recordExt), text, 0o600)
+		}
 		return err
 	}
 	item := newItemID()
@@ -90,6 +95,22 @@ func (s *Store) create(ctx context.Context, record Record, key *SoftwareKey, to 
 		_ = s.keychain.Delete(ctx, item) // it may never have been there, and opens nothing
 	}
 	return err
+}
+
+// isHalf reports whether the key's secret file is there without its record, and opens by the lock.
+func (s *Store) isHalf(ctx context.Context, record Record, key *SoftwareKey, to Lock) bool {
+	if found, lost, err := s.lookup(record.Name); err != nil || !lost || found.Protection != to.protection {
+		return false
+	}
+	data, err := readLimited(ctx, s.secretPath(record), maxKeyFileSize, nil)
+	return err == nil && s.verify(ctx, data, to, key.Public()) == nil
+}
+
+// Unrecorded reports whether there is a key of that name without its record, so that nothing says where
+// it was made.
+func (s *Store) Unrecorded(name string) bool {
+	_, lost, err := s.lookup(name)
+	return err == nil && lost
 }
 
 // seal is the content of a secret file under the lock to; item is the id for what the keychain keeps.

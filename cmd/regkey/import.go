@@ -85,14 +85,17 @@ func (a *app) runImport(ctx context.Context, o importOptions) error {
 }
 
 func (a *app) importKey(ctx context.Context, store *keys.Store, text keys.Secret, o importOptions) error {
-	if _, err := store.Lookup(o.name); err == nil {
+	// An import that was killed may have left the key alone: it is completed, as nothing says yet that the
+	// key has been elsewhere.
+	half := store.Unrecorded(o.name)
+	if _, err := store.Lookup(o.name); err == nil && !half {
 		return keyExists(store, o.name)
 	}
 	key, err := a.openForeignKey(ctx, text, o)
 	if err != nil {
 		return err
 	}
-	if same, err := store.Find(key.Public().ID()); err == nil {
+	if same, err := store.Find(key.Public().ID()); err == nil && !(half && same.Name == o.name) {
 		return sameKey(same)
 	}
 	record := keys.Record{Name: o.name, Created: a.now(), Origin: keys.Imported}

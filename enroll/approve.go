@@ -142,6 +142,12 @@ func (p *ProposalPlan) Run(ctx context.Context) (*Approved, error) {
 		attestations = append(attestations, texts)
 	}
 	k, err := p.l.send(ctx, signed, p.old.clone(), standing, attestations)
+	if refusal := Refusal(nil); errors.As(err, &refusal) {
+		// No second try helps where somebody was quicker: that machine has to ask anew.
+		if now, syncErr := p.l.Sync(ctx); syncErr == nil && now.Version >= p.signed.Version {
+			return nil, &StaleProposalError{Built: p.signed.Version, Stands: now.Version}
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

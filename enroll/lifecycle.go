@@ -206,7 +206,8 @@ func (l *Lifecycle) submit(ctx context.Context, p *pending) (*SignedKeyset, erro
 
 // refused finds out whether the registry refuses k only because it accepted k long ago: the answer
 // got lost, and another machine has built on k since. Then it returns nil. Otherwise it drops the
-// signed bytes and returns refusal. If it can't find out, the bytes stay.
+// signed bytes and returns refusal. If it can't find out, or what the registry shows in k's place is
+// no version that could stand there, the bytes stay.
 func (l *Lifecycle) refused(ctx context.Context, k *SignedKeyset, refusal error) error {
 	notes, _, err := l.Registry.Keysets(ctx, k.Account, k.Version)
 	var unseen Refusal
@@ -218,11 +219,33 @@ func (l *Lifecycle) refused(ctx context.Context, k *SignedKeyset, refusal error)
 		if shown, err := ParseSignedKeyset(notes[0]); err == nil && shown.Hash() == k.Hash() {
 			return nil
 		}
+		if err := l.standsInstead(k, notes[0]); err != nil {
+			return err
+		}
 	}
 	if err := l.State().clearPending(); err != nil {
 		return fmt.Errorf("dropping a refused keyset: %v", err)
 	}
 	return refusal
+}
+
+// standsInstead checks that note follows what this machine has verified, as k does, where that is the version
+// before k.
+func (l *Lifecycle) standsInstead(k *SignedKeyset, note []byte) error {
+	pinned, err := l.State().Keyset()
+	if err != nil || pinned.Version != k.Version-1 {
+		return nil
+	}
+	revoked, err := l.State().revoked()
+	if err != nil {
+		return err
+	}
+	v := newVerifier(Standing{Indexes: l.indexes(), Account: k.Account, Previous: pinned, Revoked: revoked})
+	if _, err := v.all([][]byte{note}); err != nil {
+		return l.distrust("the registry refused a keyset, and shows one in its place that does not follow what this machine has verified",
+			l.expected(v), "one that was refused ("+err.Error()+")")
+	}
+	return nil
 }
 
 // pinNewer moves the pin to k, unless it is there or further already: after an interruption the

@@ -74,6 +74,9 @@ type NetworkError struct {
 // Error names the URL and the cause, which is clipped: net/http repeats whole lines of what a
 // server sent.
 func (e *NetworkError) Error() string {
+	if errors.Is(e.err, context.DeadlineExceeded) {
+		return fmt.Sprintf("speaking to %s: expected was a whole answer in time, within %v at most, and none came", e.URL, timeout)
+	}
 	return fmt.Sprintf("speaking to %s: %s", e.URL, printable(cause(e.err).Error()))
 }
 

@@ -86,14 +86,14 @@ func exitCode(ctx context.Context, err error) int {
 	switch {
 	case errors.Is(err, errCancelled), errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return exitCancelled
+	case errors.As(err, new(*enroll.DistrustError)), errors.As(err, &problems) && problems.distrusted:
+		return exitDistrust // also where something is left: trying again will not help
 	case errors.As(err, new(*leftError)):
 		return exitLeft
 	case errors.Is(err, errByHand):
 		return exitByHand
 	case errors.Is(err, errAttention):
 		return exitLeft
-	case errors.As(err, new(*enroll.DistrustError)), errors.As(err, &problems) && problems.distrusted:
-		return exitDistrust
 	case errors.As(err, &wrong), errors.As(err, &missing):
 		return exitUsage
 	case errors.As(err, &refused):

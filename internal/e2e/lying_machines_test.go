@@ -25,6 +25,7 @@ import (
 // A scene is a registry, an account with a past, and machines that know different parts of it:
 //
 //	laptop   has pinned version 4, which revokes "gone"; it manages, and knows its key ci
+//	six      the same, and has pinned version 6
 //	rotating the same, with a rotation whose signed bytes it could not send
 //	tablet   a key, and nothing else
 //	asking   the same, with a proposal that waits
@@ -37,6 +38,7 @@ type scene struct {
 	machines map[string]*lab.Lab
 	chain    []*enroll.SignedKeyset // versions 1 to 6
 	revoked  []string               // the notes of the revocations
+	waiting  string                 // what the rotating machine has signed and sends again
 	other    string                 // the keyset of another account
 	code     string                 // of the proposal that waits
 	invite   string                 // a code for the account newcomers
@@ -81,20 +83,26 @@ func (s *scene) inviteFor(account string) string {
 
 func newScene(t *testing.T, args ...string) *scene {
 	t.Helper()
+	s := &scene{t: t, machines: map[string]*lab.Lab{}}
+	s.open(args...)
+	s.past()
+	return s
+}
+
+// open starts the registry, which the world knows by a name that the proxies alone can tell.
+func (s *scene) open(args ...string) {
+	s.t.Helper()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	address := free.Addr().String()
 	if err := free.Close(); err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	s := &scene{t: t, address: &url.URL{Scheme: "http", Host: address}, machines: map[string]*lab.Lab{}}
-	operator := newLab(t)
-	s.registry = serve(t, operator, append([]string{"--listen", address, "--url", "http://" + liedAbout}, args...)...)
+	s.address = &url.URL{Scheme: "http", Host: address}
+	s.registry = serve(s.t, newLab(s.t), append([]string{"--listen", address, "--url", "http://" + liedAbout}, args...)...)
 	s.index = s.registry.Index
-	s.past()
-	return s
 }
 
 // past is what has happened before anybody lies.
@@ -114,6 +122,7 @@ func (s *scene) past() {
 	s.run(other, "", "init", "desk", "--none")
 	s.run(other, "", "enroll", "--registry", "lab", "--key", "desk", "--can", "manage,publish", "--yes")
 	s.run(other, "", "keyset", "edit", "ci", "--crates", "foo-*", "--yes")
+	s.machines["six"] = other
 
 	friend := s.honest("friend")
 	s.name(friend)
@@ -148,6 +157,12 @@ func (s *scene) rotating(laptop *lab.Lab) {
 	l.Env = line.env()
 	ends(s.t, l, 1, "", "", "regkey", "rotate", "--registry", "lab", "--key", "laptop", "--yes", "--none")
 	s.machines["rotating"] = l
+	requests, _ := line.forget()
+	for _, r := range requests {
+		if r.Method == http.MethodPost {
+			s.waiting = string(r.Body)
+		}
+	}
 }
 
 // joining are those that the account does not know, or not any more.

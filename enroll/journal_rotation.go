@@ -81,8 +81,8 @@ func (r *Rotation) Look(ctx context.Context) []StepPlan {
 		plans[n].Waits, _ = r.waits(l) // carrying it out says what is wrong
 		_, chain, _, err := l.look(ctx)
 		if err == nil {
-			plans[n].Asked = true
 			plans[n].Plan, err = l.planRotation(chain[len(chain)-1], r.options())
+			plans[n].Asked = !unread(err)
 		}
 		if plans[n].Err = err; err != nil {
 			plans[n].Plan = nil

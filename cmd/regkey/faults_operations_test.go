@@ -141,6 +141,7 @@ func faultOperations() []operation {
 			command: types("laptop", "rotate", "--registry", "one", "--key", "laptop", "--to", "desk", "--overlap", "24h", "--yes"),
 		},
 		{name: "rotate --all", prepare: atBoth, command: everywhere, host: "two"},
+		{name: "rotate --all, unnamed", prepare: atBoth, command: types("laptop", "rotate", "--all", "--yes"), host: "two", once: true},
 		{name: "rotate --resume", prepare: steps(atBoth, half), command: types("laptop", "rotate", "--resume", "--yes"), host: "two"},
 		{name: "rotate --abandon", prepare: steps(atBoth, half), command: types("laptop", "rotate", "--abandon", "--yes"), host: "two"},
 		{name: "revoke, by the key", prepare: withCI, command: types("laptop", "revoke", "--registry", "one", "ci", "--reason", "lost", "--yes"), host: "one", check: ciIsEnded},

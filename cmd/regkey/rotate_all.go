@@ -48,8 +48,11 @@ func (a *app) runRotateAll(ctx context.Context, o rotateOptions) error {
 		if len(trusting) == 0 {
 			return a.rotateNowhere(manual, o)
 		}
-		if _, err := a.begun(home, o, trusting...); err != nil { // one of a single registry may stand in the way
+		if begun, err = a.begun(home, o, trusting...); err != nil { // one of a single registry may stand in the way
 			return err
+		}
+		if begun != nil {
+			return a.resume(ctx, home, begun, o)
 		}
 		i, err := a.intent(home, o, trusting)
 		if err != nil {
@@ -205,6 +208,9 @@ func (a *app) chooseRotation(ctx context.Context, home string, o rotateOptions) 
 		return nil, a.printLine("no rotation waits to be completed")
 	case 1:
 		return all[0], nil
+	}
+	if e != nil {
+		return all[0], nil // no command begins a second one there: whatever did, the older one is completed first
 	}
 	var names []string
 	for _, i := range all {

@@ -197,14 +197,15 @@ func (a *app) rotations(home string) ([]*enroll.Intent, error) {
 }
 
 // begun is the rotation in the journal that this command began; nil if there is none. One that
-// another command began, and that concerns the same registries or keys, is an error.
+// another command began, and that concerns the same registries or keys, is an error. With --all and no
+// key named, one of every registry is this command's: the keys that sign by now may be others than then.
 func (a *app) begun(home string, o rotateOptions, at ...*enroll.Enrolment) (*enroll.Intent, error) {
 	all, err := a.rotations(home)
 	if err != nil {
 		return nil, err
 	}
 	for _, i := range all {
-		meets := o.old != "" && i.Old == o.old || o.new != "" && i.New == o.new
+		meets := o.old != "" && i.Old == o.old || o.new != "" && i.New == o.new || o.old == "" && o.all && i.All
 		for _, e := range at {
 			meets = meets || i.Step(e.Index, e.Account) != nil
 		}

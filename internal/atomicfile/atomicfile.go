@@ -48,6 +48,9 @@ func Create(path string, data []byte, perm fs.FileMode) error {
 	}
 	// A rename would replace silently what another process made meanwhile; link refuses.
 	err = call("link", path, func() error { return os.Link(temp, path) })
+	if err != nil && sameFile(temp, path) {
+		err = nil // it was done, and its answer lost: a network's file system then reports what it likes
+	}
 	_ = unlink(temp)
 	if err != nil {
 		return fmt.Errorf("creating %q: %w", path, err)
@@ -57,6 +60,16 @@ func Create(path string, data []byte, perm fs.FileMode) error {
 		return fmt.Errorf("creating %q: %w", path, err)
 	}
 	return nil
+}
+
+// sameFile reports whether two names are those of one file; what can't be looked at is not.
+func sameFile(a, b string) bool {
+	first, err := Lstat(a)
+	if err != nil {
+		return false
+	}
+	second, err := Lstat(b)
+	return err == nil && os.SameFile(first, second)
 }
 
 // Remove deletes the file path, and what an interrupted [Write] or [Create] of it may have left

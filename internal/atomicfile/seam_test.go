@@ -129,3 +129,29 @@ func TestFailingCalls(t *testing.T) {
 		}
 	}
 }
+
+// TestLinkWhoseAnswerIsLost has the link of Create be made and reported as failed, as network file systems do: the
+// file is there, so that is no failure. What another one made meanwhile is.
+func TestLinkWhoseAnswerIsLost(t *testing.T) {
+	for _, reported := range []error{errors.New("no answer"), fs.ErrExist} {
+		for _, done := range []bool{true, false} {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "file")
+			end := atomicfile.SetAround(dir, func(call, _ string, do func() error) error {
+				if call != "link" {
+					return do()
+				}
+				if done {
+					return errors.Join(do(), reported)
+				}
+				return errors.Join(os.WriteFile(path, []byte("theirs"), 0o600), reported)
+			})
+			err := atomicfile.Create(path, []byte("new"), 0o600)
+			end()
+			if done != (err == nil) || !done && !errors.Is(err, reported) {
+				t.Errorf("done: %v, reported: %v: %v", done, reported, err)
+			}
+			checkFolder(t, dir, "file", map[bool]string{true: "new", false: "theirs"}[done])
+		}
+	}
+}

@@ -208,7 +208,7 @@ func (a *app) printBackup(name string, sealed []byte) error {
 
 // enrollBackup has every account trust the key.
 func (a *app) enrollBackup(ctx context.Context, b *backup, o initOptions) error {
-	a.unlocked[b.record.Name] = b.key
+	a.opened(b.record.Name, b.key)
 	defer delete(a.unlocked, b.record.Name)
 	var failures error
 	for _, p := range b.at {

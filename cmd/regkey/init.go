@@ -219,7 +219,7 @@ func (a *app) makeKey(ctx context.Context, store *keys.Store, w lockWish, algori
 	if typed && w.keep {
 		a.keepKey(ctx, w.name, key)
 	}
-	a.unlocked[w.name] = key
+	a.opened(w.name, key)
 	return record, nil
 }
 

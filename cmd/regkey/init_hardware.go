@@ -106,7 +106,7 @@ func (a *app) makeTokenKey(ctx context.Context, store *keys.Store, name string, 
 	if err != nil {
 		return keys.Record{}, &hardware.UnfinishedError{Serial: key.Serial, Slot: key.Slot, Public: key.Public, Err: err}
 	}
-	a.unlocked[name] = &tokenSigner{app: a, token: t, key: key}
+	a.opened(name, &tokenSigner{app: a, token: t, key: key})
 	return record, a.warnOfDefaults(ctx, t)
 }
 

@@ -30,11 +30,16 @@ func (a *app) unlock(ctx context.Context, store *keys.Store, name string) (keys.
 	if err != nil {
 		return nil, err
 	}
+	return a.opened(name, key), nil
+}
+
+// opened has a key that was opened, or made, sign in this run without a further question.
+func (a *app) opened(name string, key keys.Signer) keys.Signer {
 	if a.signing != nil {
 		key = a.signing(key)
 	}
 	a.unlocked[name] = key
-	return key, nil
+	return key
 }
 
 // unlockFile opens a key whose secret is in a file, asking for its passphrase.

@@ -32,7 +32,8 @@ func (a *app) openWithFile(ctx context.Context, store *keys.Store, path string) 
 	if err != nil {
 		return keys.Record{}, err
 	}
-	a.manager, a.unlocked[record.Name] = record.Name, key
+	a.manager = record.Name
+	a.opened(record.Name, key)
 	return record, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -66,9 +67,12 @@ type Intent struct {
 	NewKey string `toml:"new-key,omitempty"`
 	// Made are names of keys that were made for this and belong to nothing else. A name is written
 	// down before its key is made.
-	Made    []string      `toml:"made,omitempty"`
-	Overlap time.Duration `toml:"overlap,omitempty"` // nanoseconds, of whole seconds
-	All     bool          `toml:"all,omitempty"`     // every registry was meant, not one that was named
+	Made []string `toml:"made,omitempty"`
+	// Slots are where in a token a key is about to be made, as SERIAL/SLOT by the key's name. The slot is
+	// empty when it is written down: what it holds later, and no record names, was made for this.
+	Slots   map[string]string `toml:"slots,omitempty"`
+	Overlap time.Duration     `toml:"overlap,omitempty"` // nanoseconds, of whole seconds
+	All     bool              `toml:"all,omitempty"`     // every registry was meant, not one that was named
 	// Abandoned says that somebody has given the intent up. It is complete once its keys are dropped.
 	Abandoned bool `toml:"abandoned,omitempty"`
 	// Given is what else the command was given, by flag. It tells how to make New.
@@ -153,8 +157,16 @@ func (i *Intent) check() error {
 }
 
 func (i *Intent) checkGiven() error {
-	if len(i.Given) > maxGiven || len(i.Made) > maxMade {
+	if len(i.Given) > maxGiven || len(i.Made) > maxMade || len(i.Slots) > maxMade {
 		return errors.New("more than a command can be given")
+	}
+	for name, slot := range i.Slots {
+		if err := keys.CheckName(name); err != nil {
+			return err
+		}
+		if !isSlot.MatchString(slot) {
+			return fmt.Errorf("%.40q is no slot of a token", slot)
+		}
 	}
 	for flag, value := range i.Given {
 		if flag == "" || len(flag) > 40 || strings.Trim(flag, "abcdefghijklmnopqrstuvwxyz-") != "" || !isWord(value) {
@@ -190,6 +202,9 @@ func (i *Intent) checkSteps() error {
 	}
 	return nil
 }
+
+// isSlot is a token's serial number and one of its slots.
+var isSlot = regexp.MustCompile(`^[0-9]{1,10}/[0-9a-f]{2}$`)
 
 // isWord reports whether a value fits on one line.
 func isWord(value string) bool {

@@ -136,6 +136,24 @@ func (r *Rotation) Making(store *keys.Store, name string) error {
 	return r.Journal.Save(r.Intent)
 }
 
+// MakingIn notes in which slot of a token, as SERIAL/SLOT, a key of that name is about to be made; the
+// slot is empty. "" says that this is over: the key has a record, or it is certain that none was made.
+func (r *Rotation) MakingIn(name, slot string) error {
+	if slot == r.Intent.Slots[name] {
+		return nil
+	}
+	if r.Intent.Slots == nil {
+		r.Intent.Slots = map[string]string{}
+	}
+	if r.Intent.Slots[name] = slot; slot == "" {
+		delete(r.Intent.Slots, name)
+	}
+	return r.Journal.Save(r.Intent)
+}
+
+// MadeIn is the slot that an earlier run noted by [Rotation.MakingIn]; "" if there is none.
+func (r *Rotation) MadeIn(name string) string { return r.Intent.Slots[name] }
+
 // Run goes on at every registry where something is left to do, but for those that could not be asked
 // when plans were made. It returns how each step ended; the error is about the journal itself. What
 // is complete, and what never got to a signature, is taken out of the journal.
@@ -159,9 +177,10 @@ func (r *Rotation) Run(ctx context.Context, plans []StepPlan) ([]StepOutcome, er
 	return outcomes, r.close()
 }
 
-// close ends an intent of which nothing is left to know: it is complete, or nothing was signed for it.
+// close ends an intent of which nothing is left to know: it is complete, or nothing was signed for it and
+// no slot of a token may hold a key that only the intent knows of.
 func (r *Rotation) close() error {
-	if r.Intent.Complete() || !r.Intent.signed() {
+	if r.Intent.Complete() || !r.Intent.signed() && len(r.Intent.Slots) == 0 {
 		return r.Journal.End(r.Intent)
 	}
 	return nil

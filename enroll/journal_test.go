@@ -26,6 +26,9 @@ overlap = 86400000000000
 all = true
 abandoned = true
 
+[slots]
+laptop-2 = '4711/82'
+
 [given]
 slot = '82'
 to-hardware = 'true'
@@ -49,6 +52,7 @@ func fullIntent() *Intent {
 	return &Intent{
 		ID: "20261122T120000Z-0123456789abcdef", Kind: KindRotate, Begun: noon, Old: "laptop", New: "laptop-2",
 		NewKey: ed(2).Public().String(), Made: []string{"laptop-2", "laptop-2-read"}, Overlap: 24 * time.Hour, All: true, Abandoned: true,
+		Slots: map[string]string{"laptop-2": "4711/82"},
 		Given: map[string]string{"to-hardware": "true", "slot": "82"},
 		Steps: []Step{
 			{Index: testIndex, Account: testAccount, State: StepSent, Base: 3, Version: 4},

@@ -216,7 +216,7 @@ func TestProtectStopped(t *testing.T) {
 				t.Fatalf("%d calls: %v", len(recorded.Calls()), err)
 			}
 			for n, call := range recorded.Calls() {
-				modes := append(faults.Modes(call), faults.ErrorAfter)
+				modes := faults.Modes(call)
 				if call.Reads() {
 					modes = []faults.Mode{faults.Error}
 				}

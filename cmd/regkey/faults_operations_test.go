@@ -117,6 +117,9 @@ func joins(w *world) error {
 
 func spareWorks(w *world) error { return w.accepted("spare", "one", "spare") }
 
+// tokenOperations are those with hardware tokens, where this test can have virtual ones.
+var tokenOperations []operation
+
 func faultOperations() []operation {
 	return []operation{
 		{name: "enroll, first key", prepare: steps(does(withKey), invited("one")), command: enrollAt("one")},

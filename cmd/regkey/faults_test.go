@@ -20,6 +20,9 @@ type operation struct {
 	command func(w *world) command
 	// long is for one that takes the same ways as others: it is tried with all points only.
 	long bool
+	// lab completes the laboratory; nil: nothing is wanted besides the registries. An operation that has one
+	// runs alone.
+	lab func(t *testing.T, l *faultLab)
 	// once says that the command, run again after it has succeeded, does more of the same.
 	once bool
 	// check looks at what must be so in the end beyond what is checked of every operation; may be nil.
@@ -35,12 +38,12 @@ type operation struct {
 func TestFaults(t *testing.T) {
 	var points, good atomic.Int64
 	t.Run("at", func(t *testing.T) {
-		for _, o := range faultOperations() {
+		for _, o := range slices.Concat(tokenOperations, faultOperations()) {
 			if o.long && !everyPoint {
 				continue
 			}
 			t.Run(o.name, func(t *testing.T) {
-				if !underRace { // the library of the command line shares its flag --help among runs
+				if !underRace && o.lab == nil { // the library of the command line shares its flag --help among runs
 					t.Parallel()
 				}
 				p, g := o.everywhere(t)
@@ -58,9 +61,12 @@ func TestFaults(t *testing.T) {
 // everywhere stops the operation at its points and counts them, and those after which all is as it should be.
 func (o operation) everywhere(t *testing.T) (points, good int64) {
 	lab := newFaultLab(t)
+	if o.lab != nil {
+		o.lab(t, lab)
+	}
 	right, all := o.references(t, lab), o.points(t, lab)
 	for n, p := range all {
-		if n%sparse != 0 && !everyPoint {
+		if n%o.sparse() != 0 && !everyPoint {
 			continue
 		}
 		points++
@@ -75,6 +81,14 @@ func (o operation) everywhere(t *testing.T) (points, good int64) {
 	}
 	t.Logf("%d points, %d of them run, %d good", len(all), points, good)
 	return points, good
+}
+
+// sparse is of how many points one is run in a sample. What runs alone has most of its calls in common with others.
+func (o operation) sparse() int {
+	if o.lab != nil {
+		return 5 * sparse
+	}
+	return sparse
 }
 
 // A point is a call and a way in which it goes wrong.

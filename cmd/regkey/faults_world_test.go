@@ -37,6 +37,8 @@ type faultLab struct {
 	served map[string]*registry.Server
 	invite map[string]*registry.Operator
 	worlds atomic.Int32
+	// newToken is a hardware token that comes from the shop; nil: there are none.
+	newToken func() heldToken
 }
 
 // indexOf is the index URL of a registry of the lab.
@@ -77,12 +79,22 @@ type world struct {
 	keychain *memoryKeychain
 	code     string // what the preparations leave for the command to name
 	silent   string // a host whose registry gets nothing and answers nothing of use
+	environ  map[string]string
+	token    heldToken // nil: there is none
 	said     strings.Builder
+}
+
+// A heldToken is a hardware token that the person has.
+type heldToken interface {
+	// plug has it at the machine, and the run see what is asked of it, until end is called.
+	plug(run *faults.Run) (end func())
+	// slots tells what it holds.
+	slots() string
 }
 
 func (l *faultLab) world() (*world, error) {
 	n := l.worlds.Add(1)
-	w := &world{lab: l, number: n, dir: filepath.Join(l.dir, fmt.Sprint("world", n)), account: fmt.Sprintf("team-%016x", n), keychain: newMemoryKeychain()}
+	w := &world{lab: l, number: n, dir: filepath.Join(l.dir, fmt.Sprint("world", n)), account: fmt.Sprintf("team-%016x", n), keychain: newMemoryKeychain(), environ: map[string]string{}}
 	return w, os.MkdirAll(filepath.Join(w.dir, "work"), 0o700)
 }
 
@@ -116,7 +128,6 @@ func (w *world) home(machine string) string { return filepath.Join(w.dir, machin
 
 // run is one run of regkey at which the calls go through run.
 func (w *world) run(run *faults.Run, c command) int {
-	root := filepath.Join(w.dir, c.machine)
 	defer run.Files(w.dir)()
 	stdin := filepath.Join(w.lab.dir, fmt.Sprint("stdin", w.number))
 	if err := os.WriteFile(stdin, []byte(c.stdin), 0o600); err != nil {
@@ -127,10 +138,22 @@ func (w *world) run(run *faults.Run, c command) int {
 		panic(err)
 	}
 	defer func() { _, _ = in.Close(), os.Remove(stdin) }()
-	a := newApp()
-	a.stdin, a.stdout, a.stderr, a.terminal = in, &w.said, &w.said, false
-	a.getenv = func(string) string { return "" }
-	a.home = func() (string, error) { return w.home(c.machine), nil }
+	a, end := w.app(c.machine, run)
+	defer end()
+	a.stdin = in
+	fmt.Fprintf(&w.said, "%s$ regkey %s\n", c.machine, strings.Join(c.args, " "))
+	exit := a.run(context.Background(), append([]string{"regkey"}, c.args...))
+	fmt.Fprintf(&w.said, "[exit code %d]\n", exit)
+	return exit
+}
+
+// app is regkey at a machine of the world, until end is called.
+func (w *world) app(machine string, run *faults.Run) (a *app, end func()) {
+	root := filepath.Join(w.dir, machine)
+	a = newApp()
+	a.stdout, a.stderr, a.terminal = &w.said, &w.said, false
+	a.getenv = func(name string) string { return w.environ[name] }
+	a.home = func() (string, error) { return w.home(machine), nil }
 	a.environment = func() (cargo.Environment, error) {
 		return cargo.Environment{Dir: filepath.Join(w.dir, "work"), UserHome: root, Environ: []string{"CARGO_HOME=" + filepath.Join(root, "cargo")}}, nil
 	}
@@ -139,10 +162,11 @@ func (w *world) run(run *faults.Run, c command) int {
 	a.reach.Transport = run.Server(w)
 	a.reach.Wait = func(context.Context, time.Duration) error { return nil }
 	a.signing = run.Signer
-	fmt.Fprintf(&w.said, "%s$ regkey %s\n", c.machine, strings.Join(c.args, " "))
-	exit := a.run(context.Background(), append([]string{"regkey"}, c.args...))
-	fmt.Fprintf(&w.said, "[exit code %d]\n", exit)
-	return exit
+	a.plugLimit = time.Nanosecond
+	if w.token == nil {
+		return a, func() {}
+	}
+	return a, w.token.plug(run)
 }
 
 // must runs a command of the preparations.
@@ -214,7 +238,11 @@ func (w *world) tree() (string, error) {
 		return nil
 	})
 	slices.Sort(all)
-	return strings.Join(append(all, fmt.Sprintf("%d items in the keychain", len(w.keychain.items))), "\n"), err
+	all = append(all, fmt.Sprintf("%d items in the keychain", len(w.keychain.items)))
+	if w.token != nil {
+		all = append(all, w.token.slots())
+	}
+	return strings.Join(all, "\n"), err
 }
 
 var moments = regexp.MustCompile(`[0-9]{4}-[0-9T:-]+Z`)
@@ -261,15 +289,17 @@ func (w *world) trusted(machine string) (string, error) {
 // lifecycle reaches the world's registry without faults.
 func (w *world) lifecycle(machine string, e *enroll.Enrolment) *enroll.Lifecycle {
 	a := newApp()
-	a.keychain, a.reach.Transport = watchedKeychain{w.keychain}, faults.Record().Server(w)
+	a.keychain, a.reach.Transport = watchedKeychain{w.keychain}, noFaults().Server(w)
 	life, _ := a.lifecycleOf(w.home(machine), e)
 	return life
 }
 
 // accepted reports whether a registry takes a token that the key has signed for a change.
 func (w *world) accepted(machine, host, key string) error {
-	store := keys.OpenStore(filepath.Join(w.home(machine), "keys")).WithKeychain(w.keychain)
-	signer, err := store.Unlock(context.Background(), key, nil)
+	a, end := w.app(machine, noFaults())
+	defer end()
+	defer a.close()
+	signer, err := a.unlock(context.Background(), a.store(w.home(machine)), key)
 	if err != nil {
 		return err
 	}
@@ -309,7 +339,7 @@ func (w *world) managed(machine string) error {
 	if err != nil {
 		return err
 	}
-	store := keys.OpenStore(filepath.Join(w.home(machine), "keys")).WithKeychain(w.keychain)
+	store := keys.OpenStore(filepath.Join(w.home(machine), "keys"))
 	for _, e := range all {
 		host, _, _ := strings.Cut(strings.TrimPrefix(e.Index, "sparse+https://"), ".")
 		if err := w.accepted(machine, host, e.Key); err != nil {

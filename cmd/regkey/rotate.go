@@ -341,7 +341,7 @@ func (a *app) rotateManually(ctx context.Context, home string, e *enroll.Enrolme
 			return err
 		}
 	}
-	record, err := a.successor(ctx, store, old, name, o)
+	record, err := a.successor(ctx, store, old, name, o, nil)
 	if err != nil {
 		return err
 	}

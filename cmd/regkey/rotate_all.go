@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -244,12 +245,16 @@ func (a *app) runAbandon(ctx context.Context, o rotateOptions) error {
 			}
 		}
 		a.purpose = fmt.Sprintf("keep %s instead of %s", i.Old, i.New)
+		slots := maps.Clone(i.Slots)
 		outcomes, left, err := run.Abandon(ctx)
 		if err != nil {
 			return err
 		}
 		if slices.ContainsFunc(left, func(k enroll.LeftKey) bool { return k.Removed && k.Record.Protection != keys.Hardware }) {
 			a.forgetKeys(ctx) // the agent may hold what is gone
+		}
+		if !run.isOpen() {
+			a.sayLostSlots(a.store(home), slots)
 		}
 		return run.reportAbandonment(outcomes, left)
 	})

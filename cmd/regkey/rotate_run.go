@@ -138,7 +138,7 @@ func (r *rotation) isOpen() bool {
 func (r *rotation) bring(ctx context.Context, s enroll.Step, plan *enroll.RotatePlan) error {
 	p := r.place(s.Index, s.Account)
 	r.a.purpose = fmt.Sprintf("replace %s by %s at %s", plan.Old, plan.New, r.label(s))
-	return r.a.prepareRotation(ctx, p.e, p.life, p.client, plan, r.o, r.Making)
+	return r.a.prepareRotation(ctx, p.e, p.life, p.client, plan, r.o, r)
 }
 
 // configure sees to it that cargo starts the right provider, where its line for the registry names

@@ -38,11 +38,17 @@ func (o *rotateOptions) parsePlace(c *cli.Context) (err error) {
 	return nil
 }
 
-// prepareRotation makes the keys that come in, where they are not there yet, and tells making of each
-// before.
+// notes are where it is written down what is about to be made.
+type notes interface {
+	Making(store *keys.Store, name string) error
+	MakingIn(name, slot string) error
+	MadeIn(name string) string
+}
+
+// prepareRotation makes the keys that come in, where they are not there yet, and notes each before.
 func (a *app) prepareRotation(
 	ctx context.Context, e *enroll.Enrolment, life *enroll.Lifecycle, client *registryclient.Client, plan *enroll.RotatePlan, o rotateOptions,
-	making func(*keys.Store, string) error,
+	n notes,
 ) error {
 	discovery, err := client.Discover(ctx)
 	if err != nil {
@@ -54,10 +60,10 @@ func (a *app) prepareRotation(
 			return &policyError{label(e), describePolicy(discovery.Hardware)}
 		}
 	}
-	if err := making(life.Keys, plan.New); err != nil {
+	if err := n.Making(life.Keys, plan.New); err != nil {
 		return err
 	}
-	newKey, err := a.successor(ctx, life.Keys, plan.OldKey, plan.New, o)
+	newKey, err := a.successor(ctx, life.Keys, plan.OldKey, plan.New, o, n)
 	if err != nil {
 		return err
 	}
@@ -72,7 +78,7 @@ func (a *app) prepareRotation(
 	if err != nil {
 		return err
 	}
-	if err := making(life.Keys, reader); err != nil {
+	if err := n.Making(life.Keys, reader); err != nil {
 		return err
 	}
 	plan.Read, err = a.readerKey(ctx, life, plan.New)
@@ -92,14 +98,15 @@ func (o rotateOptions) successorPlace(old keys.Record) tokenPlace {
 	return o.place
 }
 
-// successor is the key that takes over; it is made if there is none of that name.
-func (a *app) successor(ctx context.Context, store *keys.Store, old keys.Record, name string, o rotateOptions) (keys.Record, error) {
+// successor is the key that takes over; it is made if there is none of that name. Without n its slot in a
+// token is not written down before.
+func (a *app) successor(ctx context.Context, store *keys.Store, old keys.Record, name string, o rotateOptions, n notes) (keys.Record, error) {
 	record, err := store.Lookup(name)
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return record, err
 	}
 	if o.intoToken(old) {
-		return a.makeTokenKey(ctx, store, name, o.successorPlace(old), false)
+		return a.makeNoted(ctx, store, name, o.successorPlace(old), n)
 	}
 	if o.place != (tokenPlace{algorithm: o.place.algorithm}) {
 		return keys.Record{}, usage("--serial, --slot, --touch and --pin go with --to-hardware")

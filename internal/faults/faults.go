@@ -25,6 +25,7 @@ const (
 	Network  Kind = "network"
 	Signer   Kind = "signer"
 	Keychain Kind = "keychain"
+	Token    Kind = "token" // a hardware token, of which each command is a call
 )
 
 // A Mode is a way in which a call ends.
@@ -36,8 +37,9 @@ const (
 	CrashAfter  Mode = "crash after"
 	CrashAmid   Mode = "crash amid"  // of a file's writing: a part of the content is there
 	Error       Mode = "error"       // nothing was done
-	ErrorAfter  Mode = "error after" // it was done, and is reported as failed; not among [Modes]
-	Timeout     Mode = "time-out"    // of a request: the server did it, and no answer came in time
+	ErrorAfter  Mode = "error after" // it was done, and is reported as failed
+	Timeout     Mode = "time-out"    // of a request: the server did it, and no answer came in time; of a token: no finger came
+	Refused     Mode = "refused"     // by a token, which did nothing
 	AnswerLost  Mode = "answer lost" // of a request: the server did it, and its answer broke off
 )
 
@@ -46,11 +48,18 @@ func Modes(c Call) []Mode {
 	modes := []Mode{CrashBefore, CrashAfter, Error}
 	switch {
 	case c.Kind == Network:
-		modes = append(modes, Timeout, AnswerLost)
+		return append(modes, Timeout, AnswerLost)
+	case c.Reads():
+		return modes
+	case c.Kind == Token:
+		modes = append(modes, Refused)
+		if c.What == tokenSigns {
+			modes = append(modes, Timeout)
+		}
 	case c.Kind == File && c.What == "write":
 		modes = append(modes, CrashAmid)
 	}
-	return modes
+	return append(modes, ErrorAfter)
 }
 
 // A Call is one that a run made.

@@ -91,6 +91,23 @@ func (c *Card) Transmit(apdu []byte) []byte {
 	if !ok {
 		return c.finish(command{}, nil, statusWrongLength)
 	}
+	if c.around == nil {
+		return c.answer(cmd)
+	}
+	var answer []byte
+	status, pulled := c.around(cmd.logged(0), func() { answer = c.answer(cmd) })
+	switch {
+	case pulled:
+		c.out = true
+		return nil
+	case status != 0:
+		return c.finish(cmd, nil, status)
+	}
+	return answer
+}
+
+// answer has the card do what a command says, but for the faults that are ordered.
+func (c *Card) answer(cmd command) []byte {
 	c.strike(cmd)
 	if c.firing[PulledBefore] != nil {
 		c.out = true

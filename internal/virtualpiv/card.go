@@ -57,6 +57,7 @@ type Card struct {
 	mu   sync.Mutex
 
 	finger   func() bool
+	around   Around
 	out      bool
 	pin, puk reference
 	manage   managementKey

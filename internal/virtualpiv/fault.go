@@ -51,6 +51,18 @@ type Fault struct {
 	Status uint16
 }
 
+// An Around stands between a card and whoever commands it; do has the card execute one APDU. pulled
+// pulls the token out, and no answer comes; else a status other than 0 is answered in place of the
+// card's own answer. It must not call the card's methods.
+type Around func(c Command, do func()) (status uint16, pulled bool)
+
+// SetAround has every APDU go through around; nil ends that.
+func (c *Card) SetAround(around Around) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.around = around
+}
+
 // ordered is a fault with what it has seen.
 type ordered struct {
 	Fault

@@ -23,7 +23,11 @@ type Command struct {
 
 // record logs one APDU. mu is held.
 func (c *Card) record(cmd command, status uint16) {
-	c.log = append(c.log, Command{cmd.class, cmd.instruction, cmd.p1, cmd.p2, len(cmd.data), status})
+	c.log = append(c.log, cmd.logged(status))
+}
+
+func (cmd command) logged(status uint16) Command {
+	return Command{cmd.class, cmd.instruction, cmd.p1, cmd.p2, len(cmd.data), status}
 }
 
 // Log returns the APDUs that the card has had since it was made or [Card.ClearLog].

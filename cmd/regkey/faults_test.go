@@ -98,6 +98,9 @@ type point struct {
 	mode faults.Mode
 }
 
+// atEnd stands for the moment when the command has ended, and said what it did.
+var atEnd = faults.Call{What: "end"}
+
 // everyPoint has all points run, as "make faults" does; else it is a sample. Then there are also those points that
 // differ from others in name only: nothing outlives a crash before a call, or around one that only looks, but what
 // the calls before have done, and so it is the crash after these.
@@ -119,7 +122,7 @@ func (o operation) points(t *testing.T, lab *faultLab) []point {
 			all = append(all, point{n, call, mode})
 		}
 	}
-	return all
+	return append(all, point{len(run.Calls()), atEnd, faults.PowerCut})
 }
 
 // outcome is how a world looks when the command has been run twice.
@@ -195,7 +198,12 @@ func (o operation) stopped(lab *faultLab, p point, right []string) (err error) {
 	}()
 	c, run := o.command(w), faults.Stop(p.n, p.mode)
 	exit := w.run(run, c)
-	if stopped, reached := run.Stopped(); !reached || stopped != p.call {
+	switch stopped, reached := run.Stopped(); {
+	case p.call == atEnd:
+		if err := o.ended(w, exit, c, right); err != nil {
+			return err
+		}
+	case !reached || stopped != p.call:
 		return fmt.Errorf("another call was made than when it was recorded: %v", stopped)
 	}
 	if o.host != "" {
@@ -217,6 +225,18 @@ func (o operation) stopped(lab *faultLab, p point, right []string) (err error) {
 		return fmt.Errorf("the outcome is another one:\n%s", difference(right[0], got))
 	}
 	return nil
+}
+
+// ended looks at what a command left that was not disturbed: what it has reported is durable.
+func (o operation) ended(w *world, exit int, c command, right []string) error {
+	if exit != c.exit {
+		return fmt.Errorf("undisturbed: exit code %d instead of %d", exit, c.exit)
+	}
+	tree, err := w.tree()
+	if err == nil && !slices.ContainsFunc(right, func(all string) bool { return strings.HasPrefix(all, tree+"\n") }) {
+		err = fmt.Errorf("after the power cut other files are there:\n%s", tree)
+	}
+	return err
 }
 
 // difference are the lines that one of two texts has and the other has not.

@@ -35,22 +35,25 @@ type Mode string
 const (
 	CrashBefore Mode = "crash before"
 	CrashAfter  Mode = "crash after"
-	CrashAmid   Mode = "crash amid"  // of a file's writing: a part of the content is there
-	Error       Mode = "error"       // nothing was done
-	ErrorAfter  Mode = "error after" // it was done, and is reported as failed
-	Timeout     Mode = "time-out"    // of a request: the server did it, and no answer came in time; of a token: no finger came
-	Refused     Mode = "refused"     // by a token, which did nothing
-	AnswerLost  Mode = "answer lost" // of a request: the server did it, and its answer broke off
+	CrashAmid   Mode = "crash amid"                 // of a file's writing: a part of the content is there
+	PowerCut    Mode = "crash after, without power" // of files only what was made durable is left
+	Error       Mode = "error"                      // nothing was done
+	ErrorAfter  Mode = "error after"                // it was done, and is reported as failed
+	Timeout     Mode = "time-out"                   // of a request: the server did it, and no answer came in time; of a token: no finger came
+	Refused     Mode = "refused"                    // by a token, which did nothing
+	AnswerLost  Mode = "answer lost"                // of a request: the server did it, and its answer broke off
 )
 
 // Modes are those in which a call is tried.
 func Modes(c Call) []Mode {
 	modes := []Mode{CrashBefore, CrashAfter, Error}
+	if c.Reads() {
+		return modes
+	}
+	modes = append(modes, PowerCut)
 	switch {
 	case c.Kind == Network:
 		return append(modes, Timeout, AnswerLost)
-	case c.Reads():
-		return modes
 	case c.Kind == Token:
 		modes = append(modes, Refused)
 		if c.What == tokenSigns {
@@ -102,7 +105,8 @@ type Run struct {
 // Record is a run that is only recorded.
 func Record() *Run { return Stop(-1, "") }
 
-// Stop is a run that ends in that way at its call number at, counted from 0.
+// Stop is a run that ends in that way at its call number at, counted from 0. A [PowerCut] after its last call comes
+// when it has ended.
 func Stop(at int, mode Mode) *Run { return &Run{at: at, mode: mode} }
 
 // Calls are those made so far, up to a crash.
@@ -165,7 +169,7 @@ func (r *Run) do(kind Kind, what, on string, do, half func() error) error {
 			}
 		}
 		return ErrCrashed
-	case CrashAfter:
+	case CrashAfter, PowerCut:
 		_ = do()
 		return ErrCrashed
 	case ErrorAfter:

@@ -69,6 +69,64 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// A power cut leaves the entries of a folder as they were when it was synced last, also where the run has ended.
+func TestPowerCut(t *testing.T) {
+	recorded := faults.Record()
+	dir := t.TempDir()
+	end := recorded.Files(dir)
+	if err := working(dir); err != nil {
+		t.Fatal(err)
+	}
+	end()
+	want := ""
+	calls := recorded.Calls()
+	for n := 0; n <= len(calls); n++ {
+		if n < len(calls) && calls[n].What == "sync folder" {
+			want = map[string]string{"": "one", "one": "two"}[want]
+		}
+		dir := t.TempDir()
+		end := faults.Stop(n, faults.PowerCut).Files(dir)
+		err := working(dir)
+		end()
+		text, _ := os.ReadFile(filepath.Join(dir, "file"))
+		left, _ := os.ReadDir(dir)
+		if string(text) != want || len(left) > 1 || (err == nil) != (n == len(calls)) {
+			t.Errorf("call %d of %v: the file is %q, want %q; there are %v: %v", n, calls, text, want, left, err)
+		}
+	}
+	if want != "two" {
+		t.Errorf("the last is %q", want)
+	}
+}
+
+// What nobody synced is lost in a power cut, though its name may be durable; and what was moved is where it was durable.
+func TestPowerCutOfWhatWasNotSynced(t *testing.T) {
+	dir := t.TempDir()
+	path := func(names ...string) string { return filepath.Join(append([]string{dir}, names...)...) }
+	if err := errors.Join(os.Mkdir(path("a"), 0o700), os.Mkdir(path("b"), 0o700), os.WriteFile(path("a", "old"), []byte("old"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	end := faults.Stop(1000, faults.PowerCut).Files(dir)
+	err := errors.Join(
+		os.WriteFile(path("temp"), []byte("not synced"), 0o600), atomicfile.Rename(path("temp"), path("empty")),
+		atomicfile.Rename(path("a"), path("b", "a")), os.WriteFile(path("b", "a", "lost"), nil, 0o600),
+		os.Mkdir(path("c"), 0o700), atomicfile.Write(path("c", "file"), []byte("synced"), 0o600),
+	)
+	end()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	_ = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		text, _ := os.ReadFile(path)
+		left = append(left, strings.TrimPrefix(filepath.ToSlash(path), filepath.ToSlash(dir))+" "+string(text))
+		return err
+	})
+	if got := strings.Join(left, ","); got != " ,/b ,/b/a ,/b/a/old old,/empty " {
+		t.Errorf("left are %q", got)
+	}
+}
+
 // A crash amid a writing leaves a part of the content.
 func TestCrashAmid(t *testing.T) {
 	dir := t.TempDir()

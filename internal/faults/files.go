@@ -12,13 +12,36 @@ import (
 	"github.com/cargo-regkey/regkey/keys"
 )
 
-// Files has every call that concerns the folder go through the run, until end is called.
+// Files has every call that concerns the folder go through the run, until end is called. A run that is to end by a
+// [PowerCut] leaves there, by then, what is durable.
 func (r *Run) Files(folder string) (end func()) {
+	if r.mode != PowerCut {
+		return r.files(folder, func(string, string) {})
+	}
+	d := newDisk(folder)
+	close := r.files(folder, d.did)
+	return func() {
+		close()
+		if err := d.cut(); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// files tells did of each call that was made.
+func (r *Run) files(folder string, did func(what, path string)) (end func()) {
 	return atomicfile.SetAround(folder, func(what, path string, do func() error) error {
 		half := func() error { // the file was made just before; the content does not matter
 			return os.WriteFile(path, []byte("half of it"), 0o600)
 		}
-		return r.do(File, what, filepath.ToSlash(strings.TrimPrefix(path, folder)), do, half)
+		whole := func() error {
+			err := do()
+			if err == nil {
+				did(what, path)
+			}
+			return err
+		}
+		return r.do(File, what, filepath.ToSlash(strings.TrimPrefix(path, folder)), whole, half)
 	})
 }
 

@@ -47,7 +47,7 @@ func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 	answer := t.serve(request, body)
 	switch mode {
-	case CrashAfter:
+	case CrashAfter, PowerCut:
 		return nil, ErrCrashed
 	case Timeout:
 		return nil, fmt.Errorf("%w: %w", ErrInjected, os.ErrDeadlineExceeded)

@@ -32,7 +32,7 @@ func (r *Run) Token(card *virtualpiv.Card) (end func()) {
 			return statusNoDiagnosis, false
 		case Timeout:
 			return statusSecurity, false
-		case CrashAfter, ErrorAfter:
+		case CrashAfter, PowerCut, ErrorAfter:
 			do()
 		case "":
 			do()

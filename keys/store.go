@@ -279,8 +279,12 @@ func (r Record) isSealed() bool { return r.Protection == Passphrase || r.Protect
 // checkFree refuses a name of which any file exists.
 func (s *Store) checkFree(name string) error {
 	for _, ext := range []string{recordExt, protectedExt, plainExt} {
-		if path := s.file(name, ext); exists(path) {
+		path := s.file(name, ext)
+		switch _, err := atomicfile.Lstat(path); {
+		case err == nil:
 			return fmt.Errorf("%q: %w", path, fs.ErrExist)
+		case !errors.Is(err, fs.ErrNotExist):
+			return err // it may be there, and is not overwritten; nor is another name looked for
 		}
 	}
 	return nil

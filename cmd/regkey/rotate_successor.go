@@ -102,6 +102,13 @@ func (o rotateOptions) successorPlace(old keys.Record) tokenPlace {
 // token is not written down before.
 func (a *app) successor(ctx context.Context, store *keys.Store, old keys.Record, name string, o rotateOptions, n notes) (keys.Record, error) {
 	record, err := store.Lookup(name)
+	if err == nil && (record.Public.IsZero() || record.Protection == keys.Unprotected) {
+		// An earlier run may have been stopped before it wrote the record: opening the key does that.
+		if _, err := a.unlock(ctx, store, name); err != nil {
+			return keys.Record{}, err
+		}
+		return store.Lookup(name)
+	}
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return record, err
 	}

@@ -71,6 +71,9 @@ func (a *app) noteElsewhere(store *keys.Store, path string, public keys.PublicKe
 		if !errors.Is(err, fs.ErrExist) {
 			return record, err
 		}
+		if same, err := store.Lookup(name); err == nil && same.Public == public {
+			return same, nil // which could not be read a moment ago
+		}
 		name = fmt.Sprintf("%s-%d", base, n)
 	}
 }

@@ -119,10 +119,7 @@ func (a *app) manages(life *enroll.Lifecycle, k *enroll.SignedKeyset) bool {
 func (a *app) findBackup(ctx context.Context, store *keys.Store, b *backup, o initOptions) (found bool, err error) {
 	b.record, err = store.Lookup(o.name)
 	if errors.Is(err, fs.ErrNotExist) {
-		if _, err := os.Lstat(o.file); o.file != "" && !errors.Is(err, fs.ErrNotExist) {
-			return false, advised(fmt.Errorf("writing the backup to %q: %w", o.file, fs.ErrExist), "it is never overwritten: give another --file")
-		}
-		return false, nil
+		return false, a.findBackupFile(ctx, store, b, o)
 	}
 	if err != nil {
 		return false, err
@@ -130,13 +127,50 @@ func (a *app) findBackup(ctx context.Context, store *keys.Store, b *backup, o in
 	if b.record.Protection != keys.Elsewhere || o.file == "" {
 		return false, keyExists(store, o.name)
 	}
-	if b.key, err = a.openFile(ctx, o.file); err != nil {
+	if b.key, err = a.openBackup(ctx, o.file); err != nil {
 		return false, err
 	}
 	if b.key.Public() != b.record.Public {
 		return false, fmt.Errorf("%q holds another key than %s", o.file, o.name)
 	}
 	return true, nil
+}
+
+// findBackupFile takes up the key of a file that an earlier run has written, and was stopped before it noted the
+// key: its passphrase opens it, and no key here is that one. Any other file is left alone.
+func (a *app) findBackupFile(ctx context.Context, store *keys.Store, b *backup, o initOptions) error {
+	if o.file == "" {
+		return nil
+	}
+	if _, err := atomicfile.Lstat(o.file); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	a.advise("regkey: %s is there already: if an interrupted run has made it, its passphrase opens it", o.file)
+	key, err := a.openBackup(ctx, o.file)
+	if err == nil {
+		if _, err = store.Find(key.Public().ID()); errors.Is(err, fs.ErrNotExist) {
+			b.key = key
+			return nil
+		}
+	}
+	if ctx.Err() != nil || errors.Is(err, errCancelled) {
+		return errCancelled
+	}
+	return advised(fmt.Errorf("writing the backup to %q: %w", o.file, fs.ErrExist), "it is never overwritten: give another --file")
+}
+
+// openBackup opens a file that an earlier run of the same command has written: with the passphrase that it was given for
+// that, or as any other.
+func (a *app) openBackup(ctx context.Context, path string) (*keys.SoftwareKey, error) {
+	if file := a.getenv(envNewPassphraseFile); file != "" {
+		key, err := keys.OpenKeyFile(ctx, path, func(ctx context.Context, _ keys.Record) (keys.Secret, error) {
+			return keys.PassphraseFromFile(ctx, file)
+		})
+		if !errors.Is(err, keys.ErrWrongPassphrase) {
+			return key, err
+		}
+	}
+	return a.openFile(ctx, path)
 }
 
 // confirmBackup shows all that is about to happen.
@@ -156,8 +190,18 @@ func (a *app) confirmBackup(ctx context.Context, b *backup, o initOptions) error
 	return a.confirm(ctx, "Make this backup?")
 }
 
-// makeBackup generates the key and puts it where it is to be kept; after that it is known here.
+// makeBackup generates the key and puts it where it is to be kept, unless that is done; after that it is known here.
 func (a *app) makeBackup(ctx context.Context, store *keys.Store, b *backup, o initOptions) (err error) {
+	if b.key == nil {
+		if err := a.writeBackup(ctx, b, o); err != nil {
+			return err
+		}
+	}
+	b.record, err = store.CreateElsewhere(keys.Record{Name: o.name, Public: b.key.Public(), Created: a.now()})
+	return err
+}
+
+func (a *app) writeBackup(ctx context.Context, b *backup, o initOptions) (err error) {
 	if b.key, err = keys.Generate(o.algorithm); err != nil {
 		return err
 	}
@@ -175,11 +219,9 @@ func (a *app) makeBackup(ctx context.Context, store *keys.Store, b *backup, o in
 		if err := atomicfile.Create(o.file, b.sealed, 0o600); err != nil {
 			return fmt.Errorf("writing the backup: %w", err)
 		}
-	} else if err := a.printBackup(o.name, b.sealed); err != nil {
-		return err
+		return nil
 	}
-	b.record, err = store.CreateElsewhere(keys.Record{Name: o.name, Public: b.key.Public(), Created: a.now()})
-	return err
+	return a.printBackup(o.name, b.sealed)
 }
 
 // backupPassphrase is typed twice, or comes from a file.

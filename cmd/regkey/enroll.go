@@ -7,10 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 
 	"github.com/cargo-regkey/regkey/enroll"
+	"github.com/cargo-regkey/regkey/internal/atomicfile"
 	"github.com/cargo-regkey/regkey/keys"
 	"github.com/cargo-regkey/regkey/registryclient"
 )
@@ -51,7 +51,7 @@ func (a *app) enroll(ctx context.Context, home string, t target, record keys.Rec
 		return err
 	}
 	life.Former = discovery.Former
-	if old == nil {
+	if old == nil || hasLeftBehind(home, old) {
 		if done, err := a.follow(ctx, life, t, o); done || err != nil {
 			return err
 		}
@@ -282,7 +282,7 @@ func (c cargoOutcome) describe() string {
 // adviseCertificate asks to move a certificate that would be lost together with its key.
 func (a *app) adviseCertificate(path string) {
 	home, err := a.home()
-	if _, statErr := os.Stat(path); err != nil || statErr != nil || !sameDisk(path, home) {
+	if _, statErr := atomicfile.Stat(path); err != nil || statErr != nil || !sameDisk(path, home) {
 		return
 	}
 	a.say("regkey: move the revocation certificate away from this disk: it ends the key when this machine is gone, and does nothing else")

@@ -25,6 +25,30 @@ type movedFacts struct {
 	Cargo    cargoOutcome `json:"cargo"`
 }
 
+// leftBehind reports whether a move of the account to where e is was stopped before what it moved was set aside.
+func leftBehind(all []*enroll.Enrolment, e *enroll.Enrolment) bool {
+	return slices.ContainsFunc(all, func(old *enroll.Enrolment) bool {
+		return !old.Manual && old.Account == e.Account && slices.Contains(e.Former, old.Index)
+	})
+}
+
+// hasLeftBehind is leftBehind for one enrolment, if there is one.
+func hasLeftBehind(home string, e *enroll.Enrolment) bool {
+	all, err := enroll.ListEnrolments(home)
+	return err == nil && e != nil && leftBehind(all, e)
+}
+
+// unfinishedMoves are lines like those of [app.unfinishedLines].
+func unfinishedMoves(home string) (lines []string) {
+	all, _ := enroll.ListEnrolments(home) // what can't be read is said elsewhere
+	for _, e := range all {
+		if !e.Manual && leftBehind(all, e) {
+			lines = append(lines, fmt.Sprintf("the move of %s to %s is not complete: \"regkey enroll --registry %s\" goes on", e.Account, e.Index, label(e)))
+		}
+	}
+	return lines
+}
+
 // follow moves the enrolments at an index URL from before, if the registry says that it has one where
 // this machine is enrolled. It reports whether there was something to move.
 func (a *app) follow(ctx context.Context, life *enroll.Lifecycle, t target, o enrollOptions) (done bool, err error) {
@@ -32,8 +56,10 @@ func (a *app) follow(ctx context.Context, life *enroll.Lifecycle, t target, o en
 	if err != nil || len(plans) == 0 {
 		return false, err
 	}
-	if err := a.confirmMoves(ctx, t, plans, o); err != nil {
-		return true, err
+	if slices.ContainsFunc(plans, func(p *enroll.MovePlan) bool { return !p.Done }) {
+		if err := a.confirmMoves(ctx, t, plans, o); err != nil {
+			return true, err
+		}
 	}
 	for _, plan := range plans {
 		if err := plan.Move(ctx); err != nil {

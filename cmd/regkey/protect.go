@@ -103,6 +103,11 @@ func (a *app) protect(ctx context.Context, store *keys.Store, old keys.Record, o
 			_, err := store.Unlock(ctx, old.Name, ask)
 			return err
 		})
+		if errors.Is(err, keys.ErrWrongPassphrase) || errors.Is(err, keys.ErrNoPassphrase) {
+			if after, opens := a.changedAlready(ctx, store, old, o); opens {
+				passphrase, err = after, nil
+			}
+		}
 		if err != nil {
 			return keys.Record{}, err
 		}
@@ -116,6 +121,19 @@ func (a *app) protect(ctx context.Context, store *keys.Store, old keys.Record, o
 		return err
 	})
 	return record, err
+}
+
+// changedAlready is the passphrase that the key is to get, from a file, if it opens the key: an earlier run got as far.
+func (a *app) changedAlready(ctx context.Context, store *keys.Store, old keys.Record, o protectOptions) (keys.Secret, bool) {
+	file := a.getenv(envNewPassphraseFile)
+	if file == "" || o.to != keys.Passphrase {
+		return keys.Secret{}, false
+	}
+	passphrase, err := keys.PassphraseFromFile(ctx, file)
+	if err == nil {
+		_, err = store.Unlock(ctx, old.Name, func(context.Context, keys.Record) (keys.Secret, error) { return passphrase, nil })
+	}
+	return passphrase, err == nil
 }
 
 // confirmUnprotected asks for a yes before a key loses its protection.

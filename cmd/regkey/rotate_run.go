@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -282,7 +283,7 @@ func (a *app) unfinishedLines(home string) []string {
 	if err != nil {
 		lines = append(lines, strings.Split(err.Error(), "\n")...)
 	}
-	return lines
+	return append(lines, unfinishedMoves(home)...)
 }
 
 // quiet are the commands that say nothing of the journal: programs start them, or they say it
@@ -295,8 +296,22 @@ func (a *app) noticeUnfinished(c *cli.Context) error {
 	if err != nil || slices.Contains(quiet, c.Args().First()) {
 		return nil
 	}
-	for _, line := range a.unfinishedLines(home) {
+	for _, line := range append(a.unfinishedLines(home), waitingLines(home, c.Args().First())...) {
 		a.say("regkey: %s", line)
 	}
 	return nil
+}
+
+// waitingLines are those of what is signed and waits, and is in no intent of the journal.
+func waitingLines(home, command string) (lines []string) {
+	for _, l := range enroll.ListLeft(home) {
+		name := cmp.Or(l.Name, l.Index)
+		switch {
+		case l.Key == "":
+			lines = append(lines, fmt.Sprintf("a change of the keys of %s at %s is signed, and its answer is not known: \"regkey sync --registry %s\" asks for it", l.Account, name, name))
+		case command != "enroll": // which goes on with it
+			lines = append(lines, fmt.Sprintf("key %s waits to be let in as %s at %s: \"regkey enroll --registry %s --key %s\" asks how that went", l.Key, l.Account, name, name, l.Key))
+		}
+	}
+	return lines
 }

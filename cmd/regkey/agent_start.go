@@ -73,11 +73,23 @@ Example:
 }
 
 // agentSettings are those that stand, changed by the flags, and stored again if there are any.
-func (a *app) agentSettings(c *cli.Context) (keeper.Settings, error) {
+func (a *app) agentSettings(c *cli.Context) (s keeper.Settings, err error) {
+	if c.IsSet("ttl") || c.IsSet("max") || c.IsSet("confirm") {
+		err = a.locked(c.Context, func(_ context.Context, home string) (err error) {
+			s, err = changeSettings(c, home)
+			return err
+		})
+		return s, err
+	}
 	home, err := a.home()
 	if err != nil {
-		return keeper.Settings{}, err
+		return s, err
 	}
+	return keeper.OpenSettings(home)
+}
+
+// changeSettings is called with the lock of the home folder, as two may change one setting each.
+func changeSettings(c *cli.Context, home string) (keeper.Settings, error) {
 	s, err := keeper.OpenSettings(home)
 	if err != nil {
 		return s, err

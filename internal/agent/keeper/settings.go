@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -64,7 +63,7 @@ func settingsPath(home string) string { return filepath.Join(home, "agent.toml")
 // keys for longer than its user wants would be wrong in silence.
 func OpenSettings(home string) (Settings, error) {
 	path := settingsPath(home)
-	text, err := os.ReadFile(path)
+	text, err := atomicfile.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return DefaultSettings(), nil
 	}

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/cargo-regkey/regkey/hardware"
+	"github.com/cargo-regkey/regkey/internal/atomicfile"
 	"github.com/cargo-regkey/regkey/keys"
 )
 
@@ -63,7 +64,7 @@ func (a *app) twinPath() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(filepath.Dir(self), twin)
-	_, err = os.Stat(path)
+	_, err = atomicfile.Stat(path)
 	return path, err
 }
 

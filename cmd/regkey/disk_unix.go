@@ -5,15 +5,16 @@
 package main
 
 import (
-	"os"
 	"syscall"
+
+	"github.com/cargo-regkey/regkey/internal/atomicfile"
 )
 
 // sameDisk reports whether two files lie on one file system. Where that can't be told it says yes,
 // which is the answer that warns.
 func sameDisk(a, b string) bool {
-	first, firstErr := os.Stat(a)
-	second, secondErr := os.Stat(b)
+	first, firstErr := atomicfile.Stat(a)
+	second, secondErr := atomicfile.Stat(b)
 	if firstErr != nil || secondErr != nil {
 		return true
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/cargo-regkey/regkey/cargo"
 	"github.com/cargo-regkey/regkey/enroll"
+	"github.com/cargo-regkey/regkey/internal/atomicfile"
 	"github.com/cargo-regkey/regkey/keys"
 )
 
@@ -79,7 +80,7 @@ func (a *app) checkProvider(d *diagnosis) {
 
 // openTo says that others may read or write what is the user's alone; "" if they may not.
 func openTo(path string) string {
-	info, err := os.Stat(path)
+	info, err := atomicfile.Stat(path)
 	if err != nil || runtime.GOOS == "windows" || info.Mode().Perm()&0o077 == 0 {
 		return ""
 	}
@@ -223,10 +224,10 @@ func dateOf(ctx context.Context, url string) (time.Time, error) {
 
 // sameProgram reports whether two paths lead to one file.
 func sameProgram(a, b string) bool {
-	first, err := os.Stat(a)
+	first, err := atomicfile.Stat(a)
 	if err != nil {
 		return false
 	}
-	second, err := os.Stat(b)
+	second, err := atomicfile.Stat(b)
 	return err == nil && os.SameFile(first, second)
 }

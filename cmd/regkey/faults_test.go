@@ -3,8 +3,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -36,9 +38,10 @@ type operation struct {
 // as if nothing had happened: the same files and no others, the same cargo configuration, the same keyset at
 // the registry as is pinned, keys that work.
 func TestFaults(t *testing.T) {
+	cheapPassphrases(t)
 	var points, good atomic.Int64
 	t.Run("at", func(t *testing.T) {
-		for _, o := range slices.Concat(tokenOperations, faultOperations()) {
+		for _, o := range slices.Concat(tokenOperations, furtherOperations(), faultOperations()) {
 			if o.long && !everyPoint {
 				continue
 			}
@@ -206,10 +209,8 @@ func (o operation) stopped(lab *faultLab, p point, right []string) (err error) {
 	case !reached || stopped != p.call:
 		return fmt.Errorf("another call was made than when it was recorded: %v", stopped)
 	}
-	if o.host != "" {
-		if err := w.anyKeyWorks(c.machine, o.host); err != nil {
-			return fmt.Errorf("after the fault: %w", err)
-		}
+	if err := o.between(w, c, exit); err != nil {
+		return fmt.Errorf("after the fault: %w", err)
 	}
 	if exit == c.exit && o.once {
 		c.args = []string{"status"} // nobody would run it again
@@ -223,6 +224,25 @@ func (o operation) stopped(lab *faultLab, p point, right []string) (err error) {
 	}
 	if !slices.Contains(right, got) {
 		return fmt.Errorf("the outcome is another one:\n%s", difference(right[0], got))
+	}
+	return nil
+}
+
+// between looks at what a fault has left: keys that work, files that can be read, and a word of it.
+func (o operation) between(w *world, c command, exit int) error {
+	if o.host != "" {
+		if err := w.anyKeyWorks(c.machine, o.host); err != nil {
+			return err
+		}
+	}
+	waits, err := filepath.Glob(filepath.Join(w.home(c.machine), "registries", "*", "p*.toml")) // pending, proposal
+	if err != nil || exit == c.exit || len(waits) == 0 {
+		return err
+	}
+	before := w.said.Len()
+	w.run(noFaults(), at(c.machine, "keyset", "pins"))
+	if said := w.said.String()[before:]; !strings.Contains(said, "is not complete") && !strings.Contains(said, "its answer is not known") && !strings.Contains(said, "waits to be let in") {
+		return errors.New("signed bytes wait, and another command does not say so")
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -30,7 +31,7 @@ import (
 )
 
 // A faultLab has the registries, one and two, as the hosts one.example and two.example. The second one wants a
-// token for reading, too. Each world has an account of its own there.
+// token for reading, too. The first one is to be found at new.example as well, as if it had moved there. Each world has an account of its own there.
 type faultLab struct {
 	t      *testing.T
 	dir    string
@@ -52,22 +53,33 @@ func newFaultLab(t *testing.T) *faultLab {
 	}
 	l := &faultLab{t: t, dir: dir, served: map[string]*registry.Server{}, invite: map[string]*registry.Operator{}}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	config := registry.Config{Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	for _, host := range []string{"one", "two"} {
 		db, err := storage.Open(context.Background(), filepath.Join(dir, host))
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = db.Close() })
-		s, err := registry.Open(context.Background(), registry.Config{
-			Storage: db, URL: "https://" + host + ".example", Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-			AuthRequired: host == "two",
-		})
-		if err != nil {
-			t.Fatal(err)
+		config.Storage, config.AuthRequired = db, host == "two"
+		l.serve(host, config)
+		l.invite[host] = &registry.Operator{Storage: db, Now: time.Now}
+		if host == "one" {
+			config.Former = []string{indexOf(host)}
+			l.serve("new", config)
+			config.Former = nil
 		}
-		l.served[host+".example"], l.invite[host] = s, &registry.Operator{Storage: db, Now: time.Now}
 	}
 	return l
+}
+
+func (l *faultLab) serve(host string, config registry.Config) {
+	l.t.Helper()
+	config.URL = "https://" + host + ".example"
+	s, err := registry.Open(context.Background(), config)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.served[host+".example"] = s
 }
 
 // A world is one person with a fresh account. Its machines are named; each has a home, and cargo's.
@@ -81,6 +93,7 @@ type world struct {
 	silent   string // a host whose registry gets nothing and answers nothing of use
 	environ  map[string]string
 	token    heldToken // nil: there is none
+	ends     []func()
 	said     strings.Builder
 }
 
@@ -98,8 +111,13 @@ func (l *faultLab) world() (*world, error) {
 	return w, os.MkdirAll(filepath.Join(w.dir, "work"), 0o700)
 }
 
-// end forgets the world's files.
-func (w *world) end() { _ = os.RemoveAll(w.dir) }
+// end forgets the world's files, and stops what it has started.
+func (w *world) end() {
+	for _, end := range w.ends {
+		end()
+	}
+	_ = os.RemoveAll(w.dir)
+}
 
 // ServeHTTP has the registry answer that the request's host names. Each world comes from an address of
 // its own, as failures are counted by address.
@@ -256,6 +274,10 @@ func (w *world) trusted(machine string) (string, error) {
 	}
 	var text strings.Builder
 	for _, e := range all {
+		if e.Manual {
+			fmt.Fprintf(&text, "%s takes keys by hand, and %s as %s signs\n", e.Index, e.Key, e.Subject)
+			continue
+		}
 		state := enroll.OpenState(w.home(machine), e.Index, e.Account)
 		k, err := state.Keyset()
 		if err != nil {
@@ -299,7 +321,12 @@ func (w *world) accepted(machine, host, key string) error {
 	a, end := w.app(machine, noFaults())
 	defer end()
 	defer a.close()
-	signer, err := a.unlock(context.Background(), a.store(w.home(machine)), key)
+	store := a.store(w.home(machine))
+	signer, err := a.unlock(context.Background(), store, key)
+	if errors.Is(err, keys.ErrWrongPassphrase) { // it may have been changed already
+		a.getenv = func(string) string { return w.environ[envNewPassphraseFile] }
+		signer, err = a.unlock(context.Background(), store, key)
+	}
 	if err != nil {
 		return err
 	}
@@ -318,18 +345,38 @@ func (w *world) accepted(machine, host, key string) error {
 	return nil
 }
 
-// anyKeyWorks reports whether some key of the machine still can publish.
+// anyKeyWorks reports whether some key of the machine still can publish, and some key manages, the same or another one:
+// the registry's keyset, whatever the machine knows of it, lets it, and takes its tokens.
 func (w *world) anyKeyWorks(machine, host string) error {
 	records, err := keys.OpenStore(filepath.Join(w.home(machine), "keys")).List()
 	if err != nil {
 		return err
 	}
+	note, _, err := w.lifecycle(machine, &enroll.Enrolment{Index: indexOf(host), Account: w.account}).Registry.Latest(context.Background(), w.account)
+	var stands *enroll.SignedKeyset
+	if err == nil {
+		stands, err = enroll.ParseSignedKeyset(note)
+	}
+	if err != nil && host == "one" { // the other one shows keysets to nobody without a token
+		return err
+	}
+	works, manages := 0, 0
 	for _, record := range records {
-		if err = w.accepted(machine, host, record.Name); err == nil {
-			return nil
+		if err := w.accepted(machine, host, record.Name); err != nil {
+			continue
+		}
+		works++
+		if stands == nil {
+			continue
+		}
+		if entry, listed := stands.Entry(record.Public.ID()); listed && entry.Can.Has(enroll.Manage) {
+			manages++
 		}
 	}
-	return fmt.Errorf("none of %d keys works at %s: %w", len(records), host, err)
+	if works == 0 || stands != nil && manages == 0 {
+		return fmt.Errorf("of %d keys %d work at %s, and %d manage", len(records), works, host, manages)
+	}
+	return nil
 }
 
 // managed reports whether, wherever the machine is enrolled, the registry takes a token of the key that signs
@@ -341,6 +388,9 @@ func (w *world) managed(machine string) error {
 	}
 	store := keys.OpenStore(filepath.Join(w.home(machine), "keys"))
 	for _, e := range all {
+		if e.Manual {
+			continue
+		}
 		host, _, _ := strings.Cut(strings.TrimPrefix(e.Index, "sparse+https://"), ".")
 		if err := w.accepted(machine, host, e.Key); err != nil {
 			return err

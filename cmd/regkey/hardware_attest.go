@@ -7,11 +7,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/cargo-regkey/regkey/hardware/attestation"
+	"github.com/cargo-regkey/regkey/internal/atomicfile"
 	"github.com/cargo-regkey/regkey/keys"
 )
 
@@ -121,7 +121,7 @@ func extraRoots(file string) ([]*x509.Certificate, error) {
 	if file == "" {
 		return nil, nil
 	}
-	text, err := os.ReadFile(file)
+	text, err := atomicfile.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("reading --roots: %w", err)
 	}

@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/cargo-regkey/regkey/enroll"
+	"github.com/cargo-regkey/regkey/internal/atomicfile"
 	"github.com/cargo-regkey/regkey/keys"
 )
 
@@ -253,7 +253,7 @@ func (r *registrySurvey) certificates(home string, e *enroll.Enrolment) {
 		if path == "" || k.State == stateRevoked {
 			continue
 		}
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if _, err := atomicfile.Stat(path); errors.Is(err, fs.ErrNotExist) {
 			continue // moved away, as it should be
 		}
 		if sameDisk(path, home) {

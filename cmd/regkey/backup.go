@@ -49,6 +49,9 @@ func (a *app) runBackup(ctx context.Context, o initOptions) error {
 	return a.locked(ctx, func(ctx context.Context, home string) error {
 		b := &backup{}
 		var err error
+		if o.file != "" {
+			_ = atomicfile.Tidy(o.file) // what an interrupted run left; writing the file says what is wrong there
+		}
 		if b.at, err = a.backupPlaces(ctx, home, o); err != nil {
 			return err
 		}

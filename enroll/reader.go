@@ -56,8 +56,7 @@ func (l *Lifecycle) hasSecret(name string) bool {
 func (l *Lifecycle) FitsReader(name string) (bool, error) {
 	record, err := l.Keys.Lookup(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		_, err := atomicfile.Lstat(l.certificatePath(name))
-		return errors.Is(err, fs.ErrNotExist), nil
+		return isFree(l.certificatePath(name))
 	}
 	if err != nil || record.Protection == keys.Hardware || !l.hasSecret(name) {
 		return false, err
@@ -77,9 +76,18 @@ func (l *Lifecycle) FitsReader(name string) (bool, error) {
 		}
 		revoked = append(revoked, k.Revoked...)
 	}
-	_, err = atomicfile.Lstat(l.certificatePath(name))
-	free := errors.Is(err, fs.ErrNotExist) || l.sameCertificate(l.certificatePath(name), record.Public, fs.ErrExist) == nil
-	return free && !slices.Contains(revoked, id), nil
+	free, err := isFree(l.certificatePath(name))
+	free = free || err == nil && l.sameCertificate(l.certificatePath(name), record.Public, fs.ErrExist) == nil
+	return free && !slices.Contains(revoked, id), err
+}
+
+// isFree reports whether nothing is at path. What can't be looked at is an error: no other name is used instead.
+func isFree(path string) (bool, error) {
+	_, err := atomicfile.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	return false, err
 }
 
 // addReader puts the read key into next, for as long as the key that it reads for, and into after;

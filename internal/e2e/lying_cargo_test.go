@@ -16,6 +16,7 @@ import (
 // else.
 func TestLyingToCargo(t *testing.T) {
 	needCargo(t)
+	t.Parallel()
 	s := newScene(t, "--challenge")
 	asksChallenge := func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/challenge") }
 	challenge := func(text string) func(l *liar) {
@@ -126,6 +127,7 @@ func footerURL(t *testing.T, token string) string {
 
 // TestRedirectedReader lets a registry that wants a token for reading send its readers elsewhere.
 func TestRedirectedReader(t *testing.T) {
+	t.Parallel()
 	s := &scene{t: t, machines: map[string]*lab.Lab{}}
 	s.open("--auth-required")
 	m := s.honest("laptop")

@@ -27,7 +27,7 @@ import (
 //	laptop   has pinned version 4, which revokes "gone"; it manages, and knows its key ci
 //	six      the same, and has pinned version 6
 //	rotating the same, with a rotation whose signed bytes it could not send
-//	tablet   a key, and nothing else
+//	tablet   a key, and nothing else; newcomer is another name of it
 //	asking   the same, with a proposal that waits
 //	restored the laptop's keys, and nothing of the registry
 type scene struct {
@@ -171,6 +171,7 @@ func (s *scene) joining(laptop *lab.Lab) {
 	tablet := s.honest("tablet")
 	s.name(tablet)
 	s.run(tablet, "", "init", "tablet", "--none")
+	s.machines["newcomer"] = tablet
 	asking := s.copied(tablet)
 	s.machines["asking"] = asking
 	waits := ends(s.t, asking, 5, "", "", "regkey", "enroll", "--registry", "lab", "--account", "crates-team", "--join", "--no-wait", "--insecure-http", "--json")

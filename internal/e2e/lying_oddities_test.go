@@ -24,6 +24,7 @@ const hostileText = "\x1b[31mred\x1b]0;title\x07\u202egnitirw\u200b\u2028next\r\
 
 // TestHostileTexts shows what a registry says, as text that can do nothing else.
 func TestHostileTexts(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	long := hostileText + strings.Repeat("A very long sentence. ", 40_000)
 	for name, tell := range map[string]func(l *liar){
@@ -93,6 +94,7 @@ func TestHostileTexts(t *testing.T) {
 
 // TestEndlessAnswers keeps memory bounded.
 func TestEndlessAnswers(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	for name, tell := range map[string]func(l *liar){
 		"plain": endless(asksAPI),
@@ -150,6 +152,7 @@ func TestSlowAnswers(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it waits for half a minute")
 	}
+	t.Parallel()
 	s := newScene(t)
 	done := make(chan struct{})
 	t.Cleanup(func() { close(done) })
@@ -198,6 +201,7 @@ func TestSlowAnswers(t *testing.T) {
 // TestClaimedAccounts lets a stranger's registry claim to continue one where the machine is enrolled, with a
 // copy of its public keysets.
 func TestClaimedAccounts(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	l := newLiar(t, s.address)
 	l.lie = func(r *http.Request, honest told) told {
@@ -226,6 +230,7 @@ func TestClaimedAccounts(t *testing.T) {
 // TestCertificateAgainstLies ends a key by its certificate: no lie sends it elsewhere, and no registry can hide
 // it afterwards.
 func TestCertificateAgainstLies(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	certificates, err := filepath.Glob(filepath.Join(s.machines["laptop"].RegkeyHome(), "revocations", "ci-*.revocation"))
 	if err != nil || len(certificates) != 1 {
@@ -274,6 +279,7 @@ func TestCertificateAgainstLies(t *testing.T) {
 
 // TestYesToSomethingElse has a registry accept another version than it was sent.
 func TestYesToSomethingElse(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	l := newLiar(t, s.address)
 	l.instead = func(w http.ResponseWriter, r *http.Request) bool {

@@ -5,6 +5,7 @@ package e2e
 
 import (
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -32,25 +33,26 @@ func (s *scene) commands(machine string) map[string][]string {
 		return map[string][]string{"approve": {"approve", s.code, "--registry", "lab", "--yes"}}
 	case "laptop":
 		return map[string][]string{
-			"enroll":             {"enroll", "--registry", "lab", "--key", "new", "--yes"},
-			"approve":            {"approve", s.code, "--registry", "lab", "--yes"},
-			"rotate":             {"rotate", "--registry", "lab", "--key", "laptop", "--yes", "--none"},
-			"rotate --all":       {"rotate", "--all", "--key", "laptop", "--yes", "--none"},
-			"rotate --dry-run":   {"rotate", "--all", "--key", "laptop", "--dry-run"},
-			"revoke another":     {"revoke", "ci", "--registry", "lab", "--yes"},
-			"revoke itself":      {"revoke", "laptop", "--registry", "lab", "--yes", "--force-last"},
-			"sync":               {"sync", "--registry", "lab"},
-			"renew":              {"renew", "ci", "--registry", "lab", "--until", "60d", "--yes"},
-			"keyset show":        {"keyset", "show", "--registry", "lab"},
-			"keyset edit":        {"keyset", "edit", "ci", "--registry", "lab", "--can", "publish", "--yes"},
-			"keyset retire":      {"keyset", "edit", "ci", "--registry", "lab", "--retire", "--yes"},
-			"keyset verify":      {"keyset", "verify", "--registry", "lab"},
-			"history":            {"history", "--registry", "lab"},
-			"history --key":      {"history", "--registry", "lab", "--key", "ci"},
-			"status --online":    {"status", "--online"},
-			"status --check":     {"status", "--online", "--check", "--json"},
-			"doctor --online":    {"doctor", "--online"},
-			"enroll --after-not": {"enroll", "--registry", "lab", "--key", "new", "--account", "crates-team", "--yes"},
+			"enroll":           {"enroll", "--registry", "lab", "--key", "new", "--yes"},
+			"approve":          {"approve", s.code, "--registry", "lab", "--yes"},
+			"rotate":           {"rotate", "--registry", "lab", "--key", "laptop", "--yes", "--none"},
+			"rotate --all":     {"rotate", "--all", "--key", "laptop", "--yes", "--none"},
+			"rotate --dry-run": {"rotate", "--all", "--key", "laptop", "--dry-run"},
+			"revoke another":   {"revoke", "ci", "--registry", "lab", "--yes"},
+			"revoke itself":    {"revoke", "laptop", "--registry", "lab", "--yes", "--force-last"},
+			"sync":             {"sync", "--registry", "lab"},
+			"renew":            {"renew", "ci", "--registry", "lab", "--until", "60d", "--yes"},
+			"keyset show":      {"keyset", "show", "--registry", "lab"},
+			"keyset edit":      {"keyset", "edit", "ci", "--registry", "lab", "--can", "publish", "--yes"},
+			"keyset retire":    {"keyset", "edit", "ci", "--registry", "lab", "--retire", "--yes"},
+			"keyset verify":    {"keyset", "verify", "--registry", "lab"},
+			"history":          {"history", "--registry", "lab"},
+			"history --key":    {"history", "--registry", "lab", "--key", "ci"},
+			"status --online":  {"status", "--online"},
+			"status --check":   {"status", "--online", "--check", "--json"},
+			"doctor --online":  {"doctor", "--online"},
+			"enroll as":        {"enroll", "--registry", "lab", "--key", "new", "--account", "crates-team", "--yes"},
+			"init --backup":    {"init", "safe", "--backup", "--registry", "lab", "--file", filepath.Join(s.machines["laptop"].Dir, "safe.age"), "--yes"},
 		}
 	case "rotating":
 		return map[string][]string{
@@ -73,6 +75,10 @@ func (s *scene) commands(machine string) map[string][]string {
 				"--keyset-code", enroll.ProposalCode(s.chain[5].Text),
 			},
 		}
+	case "newcomer":
+		return map[string][]string{
+			"enroll --code-stdin": {"enroll", "--registry", "lab", "--account", "newcomers", "--code-stdin", "--insecure-http"},
+		}
 	case "restored":
 		return map[string][]string{
 			"enroll --join": {"enroll", "--registry", "lab", "--account", "crates-team", "--key", "laptop", "--join", "--insecure-http"},
@@ -83,12 +89,30 @@ func (s *scene) commands(machine string) map[string][]string {
 
 // TestLyingRegistry is the matrix for a machine that has pinned a keyset.
 func TestLyingRegistry(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
+	t.Run("asking nobody", s.askingNobody)
 	for _, lie := range s.lies() {
 		t.Run(lie.name, func(t *testing.T) {
 			t.Parallel()
 			s.liedTo(t, "laptop", lie)
 		})
+	}
+}
+
+// askingNobody runs what needs no registry, and so can't be lied to.
+func (s *scene) askingNobody(t *testing.T) {
+	l := newLiar(t, s.address)
+	m := s.victim(t, "laptop", l)
+	for _, args := range [][]string{
+		{"status"}, {"doctor"}, {"keyset", "pins"}, {"keyset", "show", "--registry", "lab", "--offline"},
+		{"use", "ci", "--registry", "lab", "--for", "yank"}, {"use", "--registry", "lab", "--for", "yank", "--reset"},
+		{"export", "cargo", "--registry", "lab"},
+	} {
+		ends(t, m, 0, "", "", "regkey", args...)
+	}
+	if requests, _ := l.forget(); len(requests) > 0 {
+		t.Errorf("asked %+v", requests)
 	}
 }
 
@@ -102,7 +126,7 @@ func (s *scene) liedTo(t *testing.T, machine string, lie lie) {
 		if lie.about != nil && !mentions(lie.about, name) {
 			continue
 		}
-		result, err := m.Run(t.Context(), "", "", "regkey", args...)
+		result, err := m.Run(t.Context(), "", s.invite, "regkey", args...)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,9 +13,10 @@ import (
 
 // TestLyingOnTheWay is the matrix for them.
 func TestLyingOnTheWay(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	for machine, lies := range map[string][]lie{
-		"rotating": s.liesInRotation(), "asking": s.liesAboutProposals(), "tablet": s.liesAtFirstContact(), "restored": s.liesAtFirstContact(),
+		"newcomer": s.liesBeforeTheCode(), "rotating": s.liesInRotation(), "asking": s.liesAboutProposals(), "tablet": s.liesAtFirstContact(), "restored": s.liesAtFirstContact(),
 	} {
 		for _, lie := range lies {
 			t.Run(machine+"/"+lie.name, func(t *testing.T) {
@@ -132,6 +133,18 @@ func (s *scene) liesAboutProposals() []lie {
 		},
 		{name: "redirects", tell: redirecting("http://evil.test", asksAPI), expected: "http://" + liedAbout, came: "http://evil.test"},
 		{name: "endless", tell: endless(asksProposal), expected: "16777216 bytes", came: "more"},
+	}
+}
+
+// liesBeforeTheCode are told to somebody who has an invite code, and has not used it.
+func (s *scene) liesBeforeTheCode() []lie {
+	return []lie{
+		{
+			name: "another index", tell: answering(asksDiscovery, func(m map[string]any) { m["regkey"].(map[string]any)["index"] = "sparse+http://evil.test/index/" }),
+			expected: s.index, came: "sparse+http://evil.test/index/",
+		},
+		{name: "redirects", tell: redirecting("http://evil.test", func(*http.Request) bool { return true }), expected: "http://" + liedAbout, came: "http://evil.test"},
+		{name: "endless", tell: endless(asksDiscovery), expected: "1048576 bytes", came: "more"},
 	}
 }
 

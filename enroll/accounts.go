@@ -55,15 +55,27 @@ func OpenState(home, index, account string) *State {
 		account = name
 	}
 	own := stateAt(home, folderOf(index, account))
-	if _, err := atomicfile.Stat(own.dir); err == nil || !first.freeFor(account) {
+	_, err := atomicfile.Stat(own.dir)
+	if err == nil {
 		return own
 	}
-	return first
+	free := true
+	if errors.Is(err, fs.ErrNotExist) {
+		free, err = first.freeFor(account)
+	}
+	if unread(err) {
+		// It may be another account's, which nothing of this one may be written to or taken from.
+		first.fault = err
+	}
+	if free {
+		return first
+	}
+	return own
 }
 
 // freeFor reports whether the folder is the account's, or nobody's. One that can't be read counts as
 // the account's, so that its fault is told.
-func (s *State) freeFor(account string) bool {
+func (s *State) freeFor(account string) (bool, error) {
 	e, err := s.enrolment()
 	if errors.Is(err, fs.ErrNotExist) {
 		var p *pending
@@ -71,7 +83,7 @@ func (s *State) freeFor(account string) bool {
 			e = &p.Enrolment
 		}
 	}
-	return err != nil || e == nil || e.Account == account || e.Manual && e.Account == ""
+	return err != nil || e == nil || e.Account == account || e.Manual && e.Account == "", err
 }
 
 // folder is the last element of the folder's path.

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/cargo-regkey/regkey/internal/faults"
 )
 
 // save writes an enrolment as Lifecycle does.
@@ -250,6 +252,48 @@ func TestHistoryOnDisk(t *testing.T) {
 		s.put(t, "keysets/3.note", text)
 		if _, err := s.Version(3); err == nil || errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("a wrong file: %v", err)
+		}
+	}
+}
+
+// Where it can't be read at a moment whose folder is whose, nothing of one account gets into another's, or is
+// removed from there.
+func TestAccountsStayApartWhereFilesFail(t *testing.T) {
+	home := inMemory(t)
+	first := save(t, home, Enrolment{Index: testIndex, Account: "one", Key: "k", Since: noon})
+	for _, name := range []string{"pending.toml", proposalFile} {
+		if err := first.write(name, []byte("of one")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open := func(run *faults.Run) *State {
+		defer run.Files(home)()
+		return OpenState(home, testIndex, "two")
+	}
+	whole := faults.Record()
+	open(whole)
+	if len(whole.Calls()) < 3 {
+		t.Fatalf("only %v", whole.Calls())
+	}
+	for n, call := range whole.Calls() {
+		s := open(faults.Stop(n, faults.Error))
+		path, pathErr := (&Lifecycle{Home: home, Index: testIndex, Account: "two"}).certificatePath("k")
+		if err := s.write("keyset.note", []byte("of two")); err == nil && s.folder() == first.folder() {
+			t.Errorf("%v: two writes into the folder of one", call)
+		}
+		if _, err := s.setAside(noon); err == nil && s.folder() == first.folder() {
+			t.Fatalf("%v: two sets the folder of one aside", call)
+		}
+		for what, err := range map[string]error{"pending": s.clearPending(), "proposal": s.clearProposal()} {
+			if err == nil && s.folder() == first.folder() {
+				t.Errorf("%v: two clears what is %s of one", call, what)
+			}
+		}
+		if s.Pending() {
+			t.Errorf("%v: something waits for two", call)
+		}
+		if pathErr != nil || filepath.Base(path) == "k-"+first.folder()[:8]+".revocation" {
+			t.Errorf("the certificate of two goes to %q, %v", path, pathErr)
 		}
 	}
 }

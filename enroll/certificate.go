@@ -15,8 +15,9 @@ import (
 
 // certificatePath is where a key's revocation certificate goes if the user names no place: on the
 // same disk as the key, which is why `regkey status` keeps asking to move it.
-func (l *Lifecycle) certificatePath(key string) string {
-	return filepath.Join(l.Home, "revocations", key+"-"+l.State().folder()[:8]+".revocation")
+func (l *Lifecycle) certificatePath(key string) (string, error) {
+	s := l.State()
+	return filepath.Join(l.Home, "revocations", key+"-"+s.folder()[:8]+".revocation"), s.fault
 }
 
 // certify has the key with that name sign its own revocation, writes that to path ("" meaning
@@ -25,7 +26,10 @@ func (l *Lifecycle) certificatePath(key string) string {
 func (l *Lifecycle) certify(ctx context.Context, e *Enrolment, name string, signer keys.Signer, path string) error {
 	id := signer.Public().ID()
 	if path == "" {
-		path = l.certificatePath(name)
+		var err error
+		if path, err = l.certificatePath(name); err != nil {
+			return err
+		}
 		if err := atomicfile.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return err
 		}

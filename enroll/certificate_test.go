@@ -64,7 +64,7 @@ func TestCertificateOfEveryNewKey(t *testing.T) {
 		public := m.record(name).Public
 		path := e.Certificates[public.ID().String()]
 		r, err := OpenCertificate(path)
-		if err != nil || r.Verify(public) != nil || path != m.certificatePath(name) {
+		if want, pathErr := m.certificatePath(name); err != nil || r.Verify(public) != nil || pathErr != nil || path != want {
 			t.Errorf("%s: %q, %v", name, path, err)
 		}
 	}

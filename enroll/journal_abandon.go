@@ -339,7 +339,10 @@ func (s *State) needs(name string, id keys.ID) (string, error) {
 func (r *Rotation) remove(ctx context.Context, store *keys.Store, record keys.Record) error {
 	for _, s := range r.Intent.Steps {
 		l := r.At(s.Index, s.Account)
-		path := l.certificatePath(record.Name)
+		path, err := l.certificatePath(record.Name)
+		if err != nil {
+			return err
+		}
 		if l.sameCertificate(path, record.Public, fs.ErrExist) == nil {
 			if err := atomicfile.Remove(path); err != nil {
 				return err

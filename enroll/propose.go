@@ -7,10 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"time"
 
-	"github.com/cargo-regkey/regkey/internal/atomicfile"
 	"github.com/cargo-regkey/regkey/keys"
 )
 
@@ -200,7 +198,7 @@ const proposalFile = "proposal.toml"
 
 func (s *State) setProposal(p *asking) error { return s.writeTOML(proposalFile, p) }
 
-func (s *State) clearProposal() error { return atomicfile.Remove(filepath.Join(s.dir, proposalFile)) }
+func (s *State) clearProposal() error { return s.remove(proposalFile) }
 
 // endProposal forgets a proposal to let the key in, which is trusted: an earlier run got all the way and was
 // stopped at the very end.

@@ -54,9 +54,13 @@ func (l *Lifecycle) hasSecret(name string) bool {
 // ended: such a key never comes back. Neither can one whose revocation certificate would find
 // another key's in its place. It judges by the keyset that is pinned, and asks nobody.
 func (l *Lifecycle) FitsReader(name string) (bool, error) {
+	path, err := l.certificatePath(name)
+	if err != nil {
+		return false, err
+	}
 	record, err := l.Keys.Lookup(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return isFree(l.certificatePath(name))
+		return isFree(path)
 	}
 	if err != nil || record.Protection == keys.Hardware || !l.hasSecret(name) {
 		return false, err
@@ -76,8 +80,8 @@ func (l *Lifecycle) FitsReader(name string) (bool, error) {
 		}
 		revoked = append(revoked, k.Revoked...)
 	}
-	free, err := isFree(l.certificatePath(name))
-	free = free || err == nil && l.sameCertificate(l.certificatePath(name), record.Public, fs.ErrExist) == nil
+	free, err := isFree(path)
+	free = free || err == nil && l.sameCertificate(path, record.Public, fs.ErrExist) == nil
 	return free && !slices.Contains(revoked, id), err
 }
 

@@ -154,12 +154,19 @@ func (s *State) pending() (*pending, error) {
 // Pending reports whether signed bytes wait for the registry's answer.
 func (s *State) Pending() bool {
 	_, err := atomicfile.Stat(filepath.Join(s.dir, "pending.toml"))
-	return err == nil
+	return err == nil && s.fault == nil
 }
 
 func (s *State) setPending(p *pending) error { return s.writeTOML("pending.toml", p) }
 
-func (s *State) clearPending() error { return atomicfile.Remove(filepath.Join(s.dir, "pending.toml")) }
+func (s *State) clearPending() error { return s.remove("pending.toml") }
+
+func (s *State) remove(name string) error {
+	if s.fault != nil {
+		return s.fault
+	}
+	return atomicfile.Remove(filepath.Join(s.dir, name))
+}
 
 func (s *State) read(name string) ([]byte, error) {
 	if s.fault != nil {

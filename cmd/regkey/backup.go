@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mdp/qrterminal/v3"
 	"golang.org/x/term"
 
 	"github.com/cargo-regkey/regkey/enroll"
@@ -78,6 +77,7 @@ func (a *app) backupPlaces(ctx context.Context, home string, o initOptions) ([]*
 		return nil, err
 	}
 	var places []*backupPlace
+	strict := false
 	for _, e := range all {
 		life, client := a.lifecycleOf(home, e)
 		k, err := life.Sync(ctx)
@@ -93,7 +93,8 @@ func (a *app) backupPlaces(ctx context.Context, home string, o initOptions) ([]*
 			a.say("regkey: left out %s: no key of this machine manages %s there", label(e), e.Account)
 			continue
 		case d.Hardware.Required:
-			a.say("regkey: left out %s: it takes only keys %s; a second token is the backup there: \"regkey enroll --key KEY --can manage\"", label(e), describePolicy(d.Hardware))
+			a.say("regkey: left out %s: it takes only keys %s; a key in a second token is the backup there: \"regkey init NAME --hardware\", then \"regkey enroll --registry %s --key NAME --can manage,publish\"", label(e), describePolicy(d.Hardware), label(e))
+			strict = true
 			continue
 		}
 		can := enroll.Manage
@@ -101,6 +102,9 @@ func (a *app) backupPlaces(ctx context.Context, home string, o initOptions) ([]*
 			can |= enroll.Read // whoever manages has to read keysets, which the registry shows to no other key
 		}
 		places = append(places, &backupPlace{e: e, life: life, can: can})
+	}
+	if len(places) == 0 && strict {
+		return nil, advised(errors.New("there is no account that this machine could enrol a backup in a file for"), "see above for what to do instead")
 	}
 	if len(places) == 0 {
 		return nil, advised(errors.New("there is no account that this machine could enrol a backup for"),
@@ -240,10 +244,7 @@ func (a *app) backupPassphrase(ctx context.Context, name string) (keys.Secret, e
 // printBackup writes the encrypted key on stdout, on a terminal as a QR code too.
 func (a *app) printBackup(name string, sealed []byte) error {
 	if out, ok := a.stdout.(*os.File); ok && term.IsTerminal(int(out.Fd())) {
-		qrterminal.GenerateWithConfig(string(sealed), qrterminal.Config{
-			Level: qrterminal.L, Writer: out, HalfBlocks: true, QuietZone: 2,
-			BlackChar: qrterminal.BLACK_BLACK, WhiteChar: qrterminal.WHITE_WHITE, BlackWhiteChar: qrterminal.BLACK_WHITE, WhiteBlackChar: qrterminal.WHITE_BLACK,
-		})
+		a.printQR(out, string(sealed))
 	}
 	_, err := a.stdout.Write(sealed)
 	a.advise("regkey: print or photograph this, and keep it with care: with its passphrase it is the key %s", name)
@@ -323,13 +324,26 @@ func (a *app) reportBackup(b *backup, o initOptions) error {
 // suggestBackup speaks once, when the only key of an account has been enrolled, of what happens if it is
 // lost.
 func (a *app) suggestBackup(life *enroll.Lifecycle, done *enroll.Enrolled) {
-	if done.Step == enroll.EnrolFirst && onlyManager(life.State()) != "" {
-		a.advise("regkey: %s", backupAdvice(done.Account))
+	if only := onlyManager(life.State()); done.Step == enroll.EnrolFirst && only != "" {
+		records, _ := life.Keys.List() // what can't be read is no key in a token
+		a.advise("regkey: %s", backupAdvice(done.Account, only, records))
 	}
 }
 
-func backupAdvice(account string) string {
-	return "only one key manages " + account + ": \"regkey init safe --backup\" makes another one to keep elsewhere"
+// backupAdvice is what to do where the key with that id is the only one that manages. A registry that
+// takes only keys in hardware takes no backup in a file; that is not known here, but the key tells.
+func backupAdvice(account, only string, records []keys.Record) string {
+	text := "only one key manages " + account + ": \"regkey init safe --backup\" makes another one to keep elsewhere"
+	at := slices.IndexFunc(records, func(r keys.Record) bool { return !r.Public.IsZero() && r.Public.ID().String() == only })
+	switch {
+	case at < 0:
+		return text + ", on the machine that has that key"
+	case records[at].Protection == keys.Elsewhere:
+		return "only the backup " + records[at].Name + " manages " + account + ": \"regkey keyset edit KEY --can manage,publish,yank,owners,read --with-file PATH\" has a key of a machine manage it too"
+	case records[at].Protection == keys.Hardware:
+		return text + ", and \"regkey enroll --key KEY --with " + records[at].Name + " --can manage,publish\" has one in a second token manage too"
+	}
+	return text
 }
 
 // onlyManager is the id of the only key that manages, as this machine knows; "" if there are several.

@@ -81,6 +81,8 @@ type versionFacts struct {
 	Removed []entryFacts  `json:"removed,omitzero"`
 	Revoked []string      `json:"revoked,omitzero"`
 	Closed  bool          `json:"closed,omitzero"`
+
+	enrolled []string // the ids of Added, whatever is shown of them
 }
 
 type entryFacts struct {
@@ -105,7 +107,7 @@ type endFacts struct {
 
 func (a *app) runHistory(ctx context.Context, o historyOptions) error {
 	return a.locked(ctx, func(ctx context.Context, home string) error {
-		e, err := a.enrolmentAs(ctx, home, o.registry, o.account)
+		e, err := a.enrolmentOf(ctx, home, o.registry, o.account, o.key)
 		if err != nil {
 			return err
 		}
@@ -166,7 +168,7 @@ func (a *app) printHistory(names keyNames, f historyFacts) error {
 		ended[r.ID] = r
 	}
 	for _, v := range f.Versions {
-		line("version %d  %s  signed by %s", v.Version, v.Issued, names.all(v.Signers))
+		line("version %d  %s  signed by %s", v.Version, v.Issued, names.signers(v))
 		for _, e := range v.Added {
 			line("   added    %s: may %s", names.full(e.ID), e.describe())
 		}
@@ -258,6 +260,20 @@ func (n keyNames) all(ids []string) string {
 	return strings.Join(shown, ", ")
 }
 
+// signers names who signed a version. In the first one that is the key and an invite code, which is no key of
+// the account.
+func (n keyNames) signers(v versionFacts) string {
+	var shown []string
+	for _, id := range v.Signers {
+		if v.Version == 1 && !slices.Contains(v.enrolled, id) {
+			shown = append(shown, "an invite code")
+			continue
+		}
+		shown = append(shown, n.all([]string{id}))
+	}
+	return strings.Join(shown, ", ")
+}
+
 func (n keyNames) end(r endFacts) string {
 	if r.ID == "" {
 		return ""
@@ -278,6 +294,7 @@ func (n keyNames) version(c enroll.Change) versionFacts {
 	v := versionFacts{Version: c.Version, Issued: moment(c.Issued), Signers: ids(c.Signers), Revoked: ids(c.Revoked), Closed: c.Closed}
 	for _, e := range c.Added {
 		v.Added = append(v.Added, n.entry(e))
+		v.enrolled = append(v.enrolled, e.Key.ID().String())
 	}
 	for _, e := range c.Changed {
 		v.Changed = append(v.Changed, changeFacts{n.entry(e.Before), n.entry(e.After)})

@@ -140,6 +140,15 @@ func (a *app) reportKeyset(life *enroll.Lifecycle, e *enroll.Enrolment, o keyset
 	return a.printKeyset(names, f)
 }
 
+// signers names who signed; see [keyNames.signers].
+func (f keysetFacts) signers(names keyNames) string {
+	v := versionFacts{Version: f.Version, Signers: f.Signers}
+	for _, e := range f.Keys {
+		v.enrolled = append(v.enrolled, e.ID)
+	}
+	return names.signers(v)
+}
+
 func (a *app) printKeyset(names keyNames, f keysetFacts) error {
 	closed := ""
 	if f.Closed {
@@ -147,7 +156,7 @@ func (a *app) printKeyset(names keyNames, f keysetFacts) error {
 	}
 	err := a.printFacts(
 		fact{"account", f.Account}, fact{"index", f.Index}, fact{"version", fmt.Sprintf("%d of %s", f.Version, f.Issued)}, fact{"closed", closed},
-		fact{"signed by", names.all(f.Signers)}, fact{"hash", f.Hash}, fact{"code", f.Code},
+		fact{"signed by", f.signers(names)}, fact{"hash", f.Hash}, fact{"code", f.Code},
 	)
 	err = errors.Join(err, a.printLine(""))
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
@@ -166,6 +175,11 @@ func (a *app) printKeyset(names keyNames, f keysetFacts) error {
 	err = errors.Join(err, w.Flush())
 	for _, id := range f.Revoked {
 		err = errors.Join(err, a.printLine("revoked  %s", names.full(id)))
+	}
+	for _, e := range f.Keys {
+		if text := e.unbounded(); text != "" && !ended[e.ID] {
+			err = errors.Join(err, a.printLine("note: %s: %s", names.full(e.ID), text))
+		}
 	}
 	return err
 }

@@ -28,7 +28,8 @@ func (a *app) keysetEditCommand() *cli.Command {
 		ArgsUsage: "KEY",
 		Description: `Changes one key's line in the keyset: KEY is its name here, its label or its id. What no flag
 names stays as it is. A key that manages signs. The last one that manages stays one, and a key
-that manages has no end.
+that manages has no end. --crates of a key that manages keeps it from mistakes alone: it could
+widen its own line.
 
 --retire takes the key out without ending it for ever: it may be enrolled again. A key that
 was lost is revoked instead. --label is what this machine calls the key; no registry hears of
@@ -118,7 +119,7 @@ func (a *app) parseEnd(text string) (*time.Time, error) {
 
 func (a *app) runKeysetEdit(ctx context.Context, o keysetEditOptions) error {
 	return a.locked(ctx, func(ctx context.Context, home string) error {
-		e, err := a.enrolmentAs(ctx, home, o.registry, o.account)
+		e, err := a.enrolmentOf(ctx, home, o.registry, o.account, o.edit.Key)
 		if err != nil {
 			return err
 		}
@@ -130,7 +131,9 @@ func (a *app) runKeysetEdit(ctx context.Context, o keysetEditOptions) error {
 		if err != nil {
 			return err
 		}
-		o.edit.Key = id.String()
+		if _, err := life.Keys.Lookup(o.edit.Key); err != nil {
+			o.edit.Key = id.String() // a label
+		}
 		if o.changesKeyset {
 			if err := a.editKeyset(ctx, life, e, o); err != nil {
 				return err
@@ -170,6 +173,7 @@ func (a *app) editKeyset(ctx context.Context, life *enroll.Lifecycle, e *enroll.
 			a.say("then      may %s", names.entry(plan.After).describe())
 		}
 		a.say("signed by %s", plan.With)
+		a.sayUnbounded(names.entry(plan.After))
 		if err := a.confirm(ctx, "Change the keyset so?"); err != nil {
 			return err
 		}
@@ -214,6 +218,9 @@ func (a *app) reportEdit(e *enroll.Enrolment, plan *enroll.EditPlan, done *enrol
 		facts = append(facts, fact{"crates", every(f.Key.Crates)}, fact{"until", orNever(f.Key.Until)})
 	}
 	err := a.printFacts(append(facts, fact{"keyset", fmt.Sprintf("version %d", f.Version)})...)
+	if o.yes {
+		a.sayUnbounded(f.Key)
+	}
 	if done.Signs == "" {
 		a.say("regkey: no key of this machine signs for %s any more", label(e))
 	}

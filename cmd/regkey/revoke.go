@@ -13,19 +13,18 @@ import (
 
 	"github.com/cargo-regkey/regkey/enroll"
 	"github.com/cargo-regkey/regkey/keys"
-	"github.com/cargo-regkey/regkey/registryclient"
 )
 
 type revokeOptions struct {
-	registry, key string
-	reason        enroll.Reason
-	certificate   string
-	insecure      bool
-	forceLast     bool
-	since         time.Time
-	listPublished bool
-	file          string
-	yes, json     bool
+	registry, account, key string
+	reason                 enroll.Reason
+	certificate            string
+	insecure               bool
+	forceLast              bool
+	since                  time.Time
+	listPublished          bool
+	file                   string
+	yes, json              bool
 }
 
 // revokeHelp is what "regkey revoke --help" explains.
@@ -40,14 +39,18 @@ With --since it lists what the key has published since then, as the registry say
 history --key KEY --since TIME" lists that later.
 
 With --certificate it is the revocation certificate from the enrolment that ends the key:
-that needs no key, and works on any machine.
+that needs no key, and works on any machine. --registry is then only compared with what the
+certificate says.
+
+Of several accounts at a registry it is the one that KEY belongs to.
 
 Examples:
    regkey revoke --registry lab laptop --reason lost
    regkey revoke --registry lab k4.pid.9ShR3xc8-qVJ_di0tc9nx0IDIqbatdeM2mqLFBJsKRHs
    regkey revoke laptop --reason compromised --since 2026-11-20
    regkey revoke laptop --reason lost --with-file /media/stick/safe.age
-   regkey revoke --certificate /media/stick/laptop.revocation`
+   regkey revoke --certificate /media/stick/laptop.revocation
+   regkey revoke --registry lab --certificate /media/stick/laptop.revocation`
 
 func (a *app) revokeCommand() *cli.Command {
 	return &cli.Command{
@@ -56,7 +59,7 @@ func (a *app) revokeCommand() *cli.Command {
 		ArgsUsage:   "KEY",
 		Description: revokeHelp,
 		Flags: []cli.Flag{
-			registryFlag(),
+			registryFlag(), accountFlag(),
 			&cli.StringFlag{Name: "reason", Value: "unspecified", Usage: "the `REASON`: lost, compromised, superseded or unspecified"},
 			sinceFlag("list what it has published from the `TIME` on: a day, or how long ago"),
 			withFileFlag(),
@@ -67,7 +70,7 @@ func (a *app) revokeCommand() *cli.Command {
 		},
 		Action: func(c *cli.Context) error {
 			o := revokeOptions{
-				registry: c.String("registry"), certificate: c.String("certificate"), insecure: c.Bool("insecure-http"),
+				registry: c.String("registry"), account: c.String("account"), certificate: c.String("certificate"), insecure: c.Bool("insecure-http"),
 				forceLast: c.Bool("force-last"), file: c.String("with-file"), listPublished: c.IsSet("since"), yes: c.Bool("yes"), json: c.Bool("json"),
 			}
 			var err error
@@ -83,8 +86,8 @@ func (a *app) revokeCommand() *cli.Command {
 			switch {
 			case o.certificate != "" && (o.file != "" || o.listPublished):
 				return usage("the certificate ends the key without any other: --with-file and --since don't go with it")
-			case o.certificate != "" && (o.key != "" || o.registry != "" || c.IsSet("reason")):
-				return usage("the certificate names the key, the registry and the reason: give --certificate alone")
+			case o.certificate != "" && (o.key != "" || o.account != "" || c.IsSet("reason")):
+				return usage("the certificate names the key and the reason: KEY, --account and --reason don't go with it")
 			case o.certificate != "":
 				return a.runRevokeByCertificate(c.Context, o)
 			case o.key == "":
@@ -97,7 +100,7 @@ func (a *app) revokeCommand() *cli.Command {
 
 func (a *app) runRevoke(ctx context.Context, o revokeOptions) error {
 	return a.locked(ctx, func(ctx context.Context, home string) error {
-		e, err := a.enrolment(ctx, home, o.registry)
+		e, err := a.enrolmentOf(ctx, home, o.registry, o.account, o.key)
 		if err != nil {
 			return err
 		}
@@ -250,46 +253,6 @@ func (a *app) signs(e *enroll.Enrolment) (string, error) {
 		return "", err
 	}
 	return now.Key, nil
-}
-
-// runRevokeByCertificate sends a revocation that was signed in advance. It needs no enrolment and
-// no key.
-func (a *app) runRevokeByCertificate(ctx context.Context, o revokeOptions) error {
-	r, err := enroll.OpenCertificate(o.certificate)
-	if err != nil {
-		return err
-	}
-	if !o.yes {
-		a.say("index     %s", r.Registry)
-		a.say("key       %v", r.Key)
-		if err := a.confirm(ctx, "End this key there, for ever?"); err != nil {
-			return err
-		}
-	}
-	client := registryclient.New(r.Registry, a.clientOptions(o.insecure))
-	if err := client.Revoke(ctx, r.Note); err != nil {
-		return fmt.Errorf("submitting the revocation of %v: %w", r.Key, err)
-	}
-	return errors.Join(a.reportCertificate(r, o), a.remember(ctx, r))
-}
-
-// remember keeps a revocation that was sent, where this machine is enrolled at the registry.
-func (a *app) remember(ctx context.Context, r *enroll.SignedRevocation) error {
-	home, err := a.home()
-	if err != nil {
-		return err
-	}
-	if all, err := enroll.ListEnrolments(home); err != nil || len(all) == 0 {
-		return err
-	}
-	return a.locked(ctx, func(_ context.Context, home string) error { return enroll.RecordRevocation(home, r) })
-}
-
-func (a *app) reportCertificate(r *enroll.SignedRevocation, o revokeOptions) error {
-	if o.json {
-		return a.printJSON(revocationFacts{Index: r.Registry, ID: r.Key.String(), Reason: string(r.Reason)})
-	}
-	return a.printFacts(fact{"revoked", r.Key.String()}, fact{"index", r.Registry}, fact{"reason", string(r.Reason)})
 }
 
 // revokeManually says what there is to do on the website.

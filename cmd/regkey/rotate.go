@@ -19,14 +19,14 @@ import (
 )
 
 type rotateOptions struct {
-	registry, old, new, with string
-	overlap                  time.Duration
-	algorithm                string          // empty: the old key's
-	protect                  keys.Protection // "": the old key's
-	certificate              string
-	toHardware, toSoftware   bool // neither: as the old key is
-	place                    tokenPlace
-	yes, json                bool
+	registry, account, old, new, with string
+	overlap                           time.Duration
+	algorithm                         string          // empty: the old key's
+	protect                           keys.Protection // "": the old key's
+	certificate                       string
+	toHardware, toSoftware            bool // neither: as the old key is
+	place                             tokenPlace
+	yes, json                         bool
 
 	all, dryRun     bool
 	resume, abandon bool
@@ -98,7 +98,7 @@ func (a *app) rotateCommand() *cli.Command {
 
 func (a *app) rotateFlags() []cli.Flag {
 	return slices.Concat([]cli.Flag{
-		registryFlag(),
+		registryFlag(), accountFlag(),
 		&cli.BoolFlag{Name: "all", Usage: "every registry that trusts the key"},
 		&cli.StringFlag{Name: "key", Usage: "the `KEY` that goes (the one that signs here)"},
 		&cli.StringFlag{Name: "to", Usage: "the `KEY` that comes (laptop, laptop-2, laptop-3, …)"},
@@ -125,7 +125,7 @@ var givenFlags = []string{
 // readRotateOptions reads a command line.
 func readRotateOptions(c *cli.Context) (rotateOptions, error) {
 	o := rotateOptions{
-		registry: c.String("registry"), old: c.String("key"), new: c.String("to"), with: c.String("with"),
+		registry: c.String("registry"), account: c.String("account"), old: c.String("key"), new: c.String("to"), with: c.String("with"),
 		algorithm:   c.String("algorithm"),
 		certificate: c.String("revocation-file"), yes: c.Bool("yes"), json: c.Bool("json"),
 		all: c.Bool("all"), dryRun: c.Bool("dry-run"), resume: c.Bool("resume"), abandon: c.Bool("abandon"),
@@ -159,6 +159,8 @@ func (o *rotateOptions) agree(c *cli.Context) error {
 		return usage("--dry-run doesn't go with --abandon: without --yes it shows its plan and asks")
 	case o.all && o.registry != "":
 		return usage("--all and --registry: it is every registry, or one")
+	case o.all && o.account != "":
+		return usage("--all and --account: it is every account that trusts the key, or one")
 	case o.all && o.certificate != "":
 		return usage("--revocation-file doesn't go with --all: each registry has a certificate of its own")
 	}
@@ -188,7 +190,7 @@ func (o *rotateOptions) parse(overlap string) error {
 // runRotate replaces a key at one registry.
 func (a *app) runRotate(ctx context.Context, o rotateOptions) error {
 	return a.locked(ctx, func(ctx context.Context, home string) error {
-		e, err := a.enrolment(ctx, home, o.registry)
+		e, err := a.enrolmentOf(ctx, home, o.registry, o.account, o.old)
 		if err != nil {
 			return err
 		}

@@ -194,7 +194,7 @@ func (a *app) chooseRotation(ctx context.Context, home string, o rotateOptions) 
 	}
 	var e *enroll.Enrolment
 	if o.registry != "" {
-		if e, err = a.enrolment(ctx, home, o.registry); err != nil {
+		if e, err = a.enrolmentOf(ctx, home, o.registry, o.account, o.old); err != nil {
 			return nil, err
 		}
 	}

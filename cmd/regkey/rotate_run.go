@@ -16,6 +16,7 @@ import (
 
 	"github.com/cargo-regkey/regkey/cargo"
 	"github.com/cargo-regkey/regkey/enroll"
+	"github.com/cargo-regkey/regkey/keys"
 	"github.com/cargo-regkey/regkey/registryclient"
 )
 
@@ -183,12 +184,29 @@ func (a *app) intent(home string, o rotateOptions, at []*enroll.Enrolment) (*enr
 		}
 		trusted = append(trusted, k)
 	}
+	if err := checkNotBackup(a.store(home), o); err != nil {
+		return nil, err
+	}
 	if i.New != "" {
 		return i, nil
 	}
 	var err error
 	i.New, err = nextName(a.store(home), trusted, i.Old)
 	return i, err
+}
+
+// checkNotBackup refuses to have a key that is kept elsewhere followed by one that is made here.
+func checkNotBackup(store *keys.Store, o rotateOptions) error {
+	old, err := store.Lookup(o.old)
+	if err != nil || old.Protection != keys.Elsewhere {
+		return nil // what is wrong with the key is said where it is needed
+	}
+	if _, err := store.Lookup(o.new); o.new != "" && err == nil {
+		return nil
+	}
+	return advised(fmt.Errorf("rotating %s: it is a backup, kept elsewhere, and its successor would lie on this machine", o.old),
+		"make another backup, on a machine that manages: \"regkey init NAME --backup\"",
+		fmt.Sprintf("then take this one out: \"regkey keyset edit %s --retire\", or \"regkey revoke %s\" if its file was lost", o.old, o.old))
 }
 
 // rotations are those that are not complete.

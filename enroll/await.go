@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 
 	"github.com/cargo-regkey/regkey/keys"
 )
@@ -134,15 +135,41 @@ func (l *Lifecycle) enrolProposed(p *asking, stands *SignedKeyset, key keys.Reco
 	if err := l.pinNewer(stands); err != nil {
 		return nil, err
 	}
-	j, err := l.joined(stands, &p.Version.Enrolment, key, false)
+	after, err := l.proposed(p)
+	if err != nil {
+		return nil, err
+	}
+	j, err := l.joined(stands, after, key, false)
 	if err != nil {
 		return nil, err
 	}
 	j.FirstUse = p.FirstUse
-	if err := l.State().saveEnrolment(&p.Version.Enrolment); err != nil {
+	if err := l.State().saveEnrolment(after); err != nil {
 		return nil, err
 	}
 	return j, l.State().clearProposal()
+}
+
+// proposed is the enrolment that the proposal leads to. What the user has decided about another key of
+// this machine since it was made stays.
+func (l *Lifecycle) proposed(p *asking) (*Enrolment, error) {
+	wanted := p.Version.Enrolment.clone()
+	e, _, err := l.enrolled()
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrManual) {
+		return &wanted, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	after := e.clone()
+	if wanted.Key == p.Key {
+		after.Key, after.ReadKey = wanted.Key, wanted.ReadKey
+	}
+	if after.Certificates == nil {
+		after.Certificates = map[string]string{}
+	}
+	maps.Copy(after.Certificates, wanted.Certificates)
+	return &after, nil
 }
 
 // lookForIt finds out, where the registry knows the proposal no more, whether its version stands all the

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"slices"
 	"time"
+
+	"github.com/cargo-regkey/regkey/keys"
 )
 
 // A Due is a key near its end, or past it.
@@ -41,4 +43,30 @@ func (l *Lifecycle) Due(within time.Duration) ([]Due, error) {
 	}
 	slices.SortStableFunc(all, func(a, b Due) int { return a.Entry.Until.Compare(b.Entry.Until) })
 	return all, nil
+}
+
+// Replaced reports whether the key's end came with the version that brought in another key, as that of a
+// rotation with an overlap does: then it is to end. A version that this machine has no copy of says
+// nothing, and neither does a key without an end.
+func (s *State) Replaced(id keys.ID) bool {
+	k, err := s.Keyset()
+	for err == nil && k.Version > 1 {
+		entry, listed := k.Entry(id)
+		if !listed || entry.Until.IsZero() {
+			return false
+		}
+		var before *SignedKeyset
+		if before, err = s.Version(k.Version - 1); err != nil {
+			return false
+		}
+		old, listed := before.Entry(id)
+		if !listed {
+			return false
+		}
+		if !old.Until.Equal(entry.Until) {
+			return len(Compare(before, k).Added) > 0
+		}
+		k = before
+	}
+	return false
 }

@@ -97,7 +97,11 @@ func (l *Lifecycle) PlanEnrolment(ctx context.Context, o EnrolOptions) (*EnrolPl
 	if o.Account != old.Account {
 		return nil, fmt.Errorf("enrolling at %s as %s: this machine is enrolled there as %s, and no further account was asked for", l.Index, o.Account, old.Account)
 	}
-	plan := &EnrolPlan{EnrolOptions: o, Step: EnrolAdd, l: l, base: base, old: old}
+	after, err := l.withoutEnded(old, base)
+	if err != nil {
+		return nil, err
+	}
+	plan := &EnrolPlan{EnrolOptions: o, Step: EnrolAdd, l: l, base: base, old: &after}
 	if done, err := plan.done(); err != nil || done {
 		return plan, err
 	}
@@ -109,6 +113,11 @@ func (p *EnrolPlan) update(ctx context.Context) (err error) {
 	if p.base, err = p.l.Sync(ctx); err != nil {
 		return err
 	}
+	after, err := p.l.withoutEnded(p.old, p.base)
+	if err != nil {
+		return err
+	}
+	p.old = &after
 	done, err := p.done()
 	if err != nil || done && !p.bringsReader() || p.With != "" {
 		return err

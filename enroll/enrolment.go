@@ -56,6 +56,37 @@ func (e *Enrolment) clone() Enrolment {
 	return c
 }
 
+// withoutEnded is e without the key that signs, if k says that it can't any more: it is revoked, left out
+// or past its end. The next key that is enrolled here then takes its place.
+func (l *Lifecycle) withoutEnded(e *Enrolment, k *SignedKeyset) (Enrolment, error) {
+	after := e.clone()
+	record, err := l.Keys.Lookup(e.Key)
+	if e.Key == "" || err != nil || record.Public.IsZero() {
+		return after, nil // what can't be read may come back
+	}
+	revoked, err := l.State().revoked()
+	if err != nil {
+		return after, err
+	}
+	id := record.Public.ID()
+	if entry, listed := k.Entry(id); !listed || !entry.Alive(l.now()) || slices.Contains(revoked, id) || slices.Contains(k.Revoked, id) {
+		after.Key = ""
+		after.replaceUses(e.Key, "")
+	}
+	return after, nil
+}
+
+// WouldSign reports whether the key of that name would sign on this machine once it is enrolled here: it does
+// already, or no other key can.
+func (l *Lifecycle) WouldSign(name string) bool {
+	e, k, err := l.enrolled()
+	if err != nil {
+		return true
+	}
+	after, err := l.withoutEnded(e, k)
+	return err == nil && after.signsHere(name)
+}
+
 // uses reports whether the key was chosen for an operation.
 func (e *Enrolment) uses(name string) bool {
 	return slices.Contains(slices.Collect(maps.Values(e.Uses)), name)

@@ -368,7 +368,7 @@ func (l *Lifecycle) manager(k *SignedKeyset, preferred string, except ...keys.ID
 		}
 	}
 	if l.With != "" {
-		return keys.Record{}, errors.Join(fmt.Errorf("key %s may not manage the account %s, or not this: %w", l.With, k.Account, ErrNotTrusted), faults)
+		return keys.Record{}, errors.Join(fmt.Errorf("key %s may not sign this for the account %s: it does not manage it, or would decide about itself: %w", l.With, k.Account, ErrNotTrusted), faults)
 	}
 	return keys.Record{}, errors.Join(&NoManagerError{k.Account}, faults)
 }

@@ -58,7 +58,12 @@ func (l *Lifecycle) Propose(ctx context.Context, o ProposeOptions) (*Waiting, er
 	if _, _, err := l.Settle(ctx); err != nil {
 		return nil, err
 	}
-	base, after, err := l.proposalBase(ctx, o)
+	base, after, firstUse, err := l.proposalBase(ctx, o)
+	if errors.Is(err, errUnreadable) {
+		if p, k, base := l.standingProposal(o); p != nil {
+			return l.post(ctx, p, k, base)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -72,6 +77,7 @@ func (l *Lifecycle) Propose(ctx context.Context, o ProposeOptions) (*Waiting, er
 	if err != nil {
 		return nil, err
 	}
+	p.FirstUse = firstUse
 	if err := l.State().setProposal(p); err != nil {
 		return nil, err
 	}
@@ -97,29 +103,59 @@ func (o ProposeOptions) entry() Entry {
 	return e
 }
 
-// proposalBase is the keyset to build upon, pinned, and what this machine's enrolment is to become.
-func (l *Lifecycle) proposalBase(ctx context.Context, o ProposeOptions) (*SignedKeyset, Enrolment, error) {
+// proposalBase is the keyset to build upon, pinned, and what this machine's enrolment is to become. A
+// machine that is enrolled may ask for a further key, or for one in place of a key that was ended from
+// elsewhere. firstUse says that nothing but the registry vouches for the keyset.
+func (l *Lifecycle) proposalBase(ctx context.Context, o ProposeOptions) (base *SignedKeyset, after Enrolment, firstUse bool, err error) {
 	if err := checkManaging(o.Key, o.entry().Can); err != nil {
-		return nil, Enrolment{}, fmt.Errorf("proposing a key at %s: %w", l.Index, err)
+		return nil, Enrolment{}, false, fmt.Errorf("proposing a key at %s: %w", l.Index, err)
 	}
 	e, _, err := l.enrolled()
-	if err == nil {
-		base, err := l.Sync(ctx)
-		after := e.clone()
-		if after.Key == "" {
-			after.Key = o.Key.Name
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrManual) {
+		return nil, Enrolment{}, false, err
+	}
+	enrolled := err == nil
+	if enrolled && o.Keyset == "" {
+		base, err = l.Sync(ctx)
+	} else {
+		base, err = l.meet(ctx, o.Account, o.Keyset)
+	}
+	if !enrolled && o.Keyset == "" && errors.Is(err, fs.ErrNotExist) { // there is no key here that could read there
+		if _, met := l.State().Keyset(); met == nil {
+			err = errUnreadable
 		}
-		return base, after, err
 	}
-	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrManual) {
-		return nil, Enrolment{}, err
+	if err != nil {
+		if refusal := Refusal(nil); o.Keyset != "" && errors.As(err, &refusal) {
+			err = errors.Join(&StaleProposalError{Own: true}, err)
+		}
+		return nil, Enrolment{}, false, err
 	}
-	base, err := l.meet(ctx, o.Account, o.Keyset)
-	var refusal Refusal
-	if o.Keyset != "" && errors.As(err, &refusal) {
-		err = errors.Join(&StaleProposalError{Own: true}, err)
+	if !enrolled {
+		return base, o.enrolment(l), o.Keyset == "", nil
 	}
-	return base, o.enrolment(l), err
+	after, err = l.withoutEnded(e, base)
+	if after.Key == "" {
+		after.Key = o.Key.Name
+	}
+	return base, after, false, err
+}
+
+// errUnreadable says that this machine is shown the keyset by its code alone.
+var errUnreadable = fmt.Errorf("the registry shows its keyset only to keys that it knows: %w", &StaleProposalError{Own: true})
+
+// standingProposal is the one that waits, if it asks for what o says and builds upon what this machine was
+// shown last; nil if not. An account that went on meanwhile is for the registry to say.
+func (l *Lifecycle) standingProposal(o ProposeOptions) (*asking, *SignedKeyset, *SignedKeyset) {
+	p, k, err := l.State().proposal()
+	if err != nil || !asked(k, o) {
+		return nil, nil, nil
+	}
+	base, err := l.State().Keyset()
+	if err != nil || k.Previous != base.Hash() {
+		return nil, nil, nil
+	}
+	return p, k, base
 }
 
 // draft makes version n+1 and signs it with the new keys.
@@ -157,7 +193,7 @@ func (l *Lifecycle) draft(ctx context.Context, o ProposeOptions, base *SignedKey
 	}
 	attestations, err := l.attestations(standing.added(k))
 	return &asking{
-		Key: o.Key.Name, FirstUse: o.Keyset == "",
+		Key:     o.Key.Name,
 		Version: pending{Note: string(k.Note), Attestations: attestations, Enrolment: after},
 	}, k, err
 }

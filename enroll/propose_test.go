@@ -5,6 +5,7 @@ package enroll
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
@@ -272,7 +273,7 @@ func TestProposeByCode(t *testing.T) {
 	first := enrolled(t)
 	m := first.elsewhere()
 	m.key("desk", ed(2))
-	closed := errors.New("reading needs a token")
+	closed := fmt.Errorf("reading needs a token: %w", fs.ErrNotExist)
 	shut := &liar{Registry: m.line, shut: closed}
 	m.Registry = shut
 	if _, err := m.Propose(ctx, m.asking("desk")); !errors.Is(err, closed) {
@@ -282,6 +283,16 @@ func TestProposeByCode(t *testing.T) {
 	o.Keyset = ProposalCode(first.book.latest().Text)
 	w, err := m.Propose(ctx, o)
 	m.must(err)
+	// Whoever comes back to wait needs no code: what was proposed is posted again.
+	if again, err := m.Propose(ctx, m.asking("desk")); err != nil || again.Code != w.Code {
+		t.Errorf("proposing again without a code: %+v, %v", again, err)
+	}
+	var stale *StaleProposalError
+	other := m.asking("desk")
+	other.Can = Read
+	if _, err := m.Propose(ctx, other); !errors.As(err, &stale) || !stale.Own {
+		t.Errorf("proposing something else without a code: %v", err)
+	}
 	first.must(first.approve(w.Code))
 	j, err := m.AwaitApproval(ctx, o, func(context.Context) error { return errLine }, func(*Waiting) {})
 	m.must(err)
@@ -293,7 +304,6 @@ func TestProposeByCode(t *testing.T) {
 	late.Registry = &liar{Registry: late.line, shut: closed}
 	lateAsks := late.asking("late")
 	lateAsks.Keyset = o.Keyset // of version 1, and version 2 stands
-	var stale *StaleProposalError
 	if _, err := late.Propose(ctx, lateAsks); !errors.As(err, &stale) || !stale.Own {
 		t.Errorf("with an old code: %v", err)
 	}
@@ -332,4 +342,86 @@ func TestManagingIsRefusedToForeignKeys(t *testing.T) {
 	if !slices.Equal(m.line.kinds, slices.DeleteFunc(slices.Clone(m.line.kinds), func(kind string) bool { return kind == "propose" })) {
 		t.Error("a proposal was sent")
 	}
+}
+
+// A machine that is enrolled and does not manage asks for a further key in the same way. The key that signs
+// there stays the one, unless it can't sign any more.
+func TestProposeAFurtherKey(t *testing.T) {
+	ctx := context.Background()
+	m := enrolled(t)
+	other := m.elsewhere()
+	other.key("desk", ed(2))
+	if _, err := other.letIn(other.asking("desk")); err != nil {
+		t.Fatal(err)
+	}
+	signs := func(want string) {
+		t.Helper()
+		e, err := LookupEnrolment(other.Home, other.Index)
+		if err != nil || e.Key != want || len(e.Certificates) < 2 {
+			t.Fatalf("%q signs instead of %q: %+v, %v", e.Key, want, e, err)
+		}
+	}
+	other.key("spare", ed(3))
+	j, err := other.letIn(other.asking("spare"))
+	if err != nil || j.FirstUse || j.Already {
+		t.Fatalf("letting a further key in: %+v, %v", j, err)
+	}
+	signs("desk")
+
+	// What is decided while the proposal waits stays.
+	other.key("third", ed(4))
+	w, err := other.Propose(ctx, other.asking("third"))
+	m.must(err)
+	m.must(other.UseKey("", "spare"))
+	m.must(m.manages().approve(w.Code))
+	if j, _, err := other.CheckApproval(ctx, other.record("third")); err != nil || j == nil {
+		t.Fatalf("%+v, %v", j, err)
+	}
+	signs("spare")
+
+	manager := m.manages()
+	plan, err := manager.PlanRevocation(ctx, other.record("spare").Public.ID().String(), Lost)
+	m.must(err)
+	_, err = plan.Run(ctx)
+	m.must(err)
+	other.key("fourth", ed(5))
+	if _, err := other.letIn(other.asking("fourth")); err != nil {
+		t.Fatal(err)
+	}
+	signs("fourth")
+}
+
+// An end that came with the version which brought another key in is a rotation's; any other is nobody's wish.
+func TestReplaced(t *testing.T) {
+	ctx := context.Background()
+	m := enrolled(t)
+	m.key("ci", ed(2))
+	m.must(m.enrol("ci", 0))
+	until := m.clock.Add(240 * time.Hour)
+	edit := func(o EditOptions) {
+		t.Helper()
+		plan, err := m.PlanEdit(ctx, o)
+		m.must(err)
+		_, err = plan.Run(ctx)
+		m.must(err)
+	}
+	is := func(name string, want bool) {
+		t.Helper()
+		if got := m.State().Replaced(m.record(name).Public.ID()); got != want {
+			t.Errorf("%s replaced: %v", name, got)
+		}
+	}
+	is("ci", false)
+	edit(EditOptions{Key: "ci", Until: &until})
+	is("ci", false)
+	m.key("laptop-2", ed(3))
+	rotation, err := m.PlanRotation(ctx, RotateOptions{Old: "laptop", New: "laptop-2", Overlap: 24 * time.Hour})
+	m.must(err)
+	_, err = rotation.Run(ctx)
+	m.must(err)
+	is("laptop", true)
+	is("ci", false)
+	later := until.Add(time.Hour)
+	edit(EditOptions{Key: "laptop", Until: &later})
+	is("laptop", false)
 }

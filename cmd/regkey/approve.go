@@ -5,7 +5,9 @@ package main
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -13,11 +15,12 @@ import (
 	"github.com/cargo-regkey/regkey/enroll"
 	"github.com/cargo-regkey/regkey/hardware/attestation"
 	"github.com/cargo-regkey/regkey/keys"
+	"github.com/cargo-regkey/regkey/registryclient"
 )
 
 type approveOptions struct {
-	code, registry, account, file, roots string
-	yes, json                            bool
+	code, registry, account, file, roots, label string
+	yes, json                                   bool
 }
 
 func (a *app) approveCommand() *cli.Command {
@@ -30,7 +33,8 @@ who asks for what, and nothing is signed before a yes. The code is computed anew
 registry sends, so it can't put another key in its place.
 
 A key that manages signs: one of this machine, or with --with-file one that is kept elsewhere.
-A proposal waits for 15 minutes. It can only add a key, or two: a key in a token brings one
+Without --registry every account of this machine is asked for the code. --label gives the key a
+name here. A proposal waits for 15 minutes. It can only add a key, or two: a key in a token brings one
 that reads for it.
 
 Examples:
@@ -39,38 +43,35 @@ Examples:
    regkey approve xj4b-np4p-ahh6-uqkb-idpf --registry lab --with-file /media/stick/safe.age`,
 		Flags: []cli.Flag{
 			registryFlag(), accountFlag(), withFileFlag(),
+			&cli.StringFlag{Name: "label", Usage: "what this machine is to call the key: a `NAME`"},
 			&cli.StringFlag{Name: "roots", Usage: "believe attestations by the certificates in the file `PATH` (PEM) too"},
 			yesFlag(), jsonFlag(),
 		},
 		Action: func(c *cli.Context) error {
-			code, err := oneArgument(c, "CODE")
-			if err != nil {
-				return err
+			o := approveOptions{
+				strings.Join(c.Args().Slice(), " "), c.String("registry"), c.String("account"), c.String("with-file"), c.String("roots"), c.String("label"), c.Bool("yes"), c.Bool("json"),
 			}
-			if code == "" {
+			if o.code == "" {
 				return usage(`CODE is missing: "regkey enroll" shows it on the machine that asks`)
 			}
-			if code, err = enroll.ParseProposalCode(code); err != nil {
+			var err error
+			if o.code, err = enroll.ParseProposalCode(o.code); err != nil {
 				return usage("%w", err)
 			}
-			return a.runApprove(c.Context, approveOptions{
-				code, c.String("registry"), c.String("account"), c.String("with-file"), c.String("roots"), c.Bool("yes"), c.Bool("json"),
-			})
+			if err := enroll.CheckLabel(o.label); err != nil {
+				return usage("reading --label: %w", err)
+			}
+			return a.runApprove(c.Context, o)
 		},
 	}
 }
 
 func (a *app) runApprove(ctx context.Context, o approveOptions) error {
 	return a.locked(ctx, func(ctx context.Context, home string) error {
-		e, err := a.enrolmentAs(ctx, home, o.registry, o.account)
-		if err != nil {
-			return err
-		}
 		if _, err := a.openWithFile(ctx, a.store(home), o.file); err != nil {
 			return err
 		}
-		life, _ := a.lifecycleOf(home, e)
-		plan, err := life.FetchProposal(ctx, o.code)
+		e, life, plan, err := a.findProposal(ctx, home, o)
 		if err != nil {
 			return err
 		}
@@ -90,8 +91,61 @@ func (a *app) runApprove(ctx context.Context, o approveOptions) error {
 		if err != nil {
 			return err
 		}
-		return a.reportApproval(e, plan, done, asked, o)
+		return errors.Join(a.reportApproval(e, plan, done, asked, o), a.labelApproved(life, e, asked, o))
 	})
+}
+
+// findProposal fetches the proposal from the account that is meant. Where nothing says which, every
+// account of this machine is asked for it: only one can know the code.
+func (a *app) findProposal(ctx context.Context, home string, o approveOptions) (*enroll.Enrolment, *enroll.Lifecycle, *enroll.ProposalPlan, error) {
+	all, err := enroll.ListEnrolments(home)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if o.registry != "" || o.account != "" || len(all) < 2 {
+		e, err := a.enrolmentAs(ctx, home, o.registry, o.account)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		if all = slices.DeleteFunc(all, func(other *enroll.Enrolment) bool { return other.Index != e.Index }); o.account != "" || len(all) < 2 {
+			all = []*enroll.Enrolment{e}
+		}
+	}
+	var failures error
+	for _, e := range all {
+		if e.Manual && len(all) > 1 {
+			continue
+		}
+		life, _ := a.lifecycleOf(home, e)
+		plan, err := life.FetchProposal(ctx, o.code)
+		if err == nil {
+			return e, life, plan, nil
+		}
+		if refused, ok := errors.AsType[*registryclient.Error](err); !ok || refused.Code != "proposal-unknown" {
+			if len(all) > 1 {
+				err = fmt.Errorf("looking at %s: %w", where(e, all), err)
+			}
+			failures = errors.Join(failures, err)
+		} else if failures == nil || len(all) == 1 {
+			failures = err
+		}
+	}
+	return nil, nil, nil, failures
+}
+
+// labelApproved writes down what the key is called here, and says how where nobody did.
+func (a *app) labelApproved(life *enroll.Lifecycle, e *enroll.Enrolment, asked []askedFacts, o approveOptions) error {
+	id, err := keys.ParseID(asked[0].ID)
+	if err != nil {
+		return nil // approved long ago
+	}
+	switch {
+	case o.label != "":
+		return life.Label(id, o.label)
+	case e.Labels[id.String()] == "":
+		a.advise("regkey: \"regkey keyset edit %v --label NAME\" gives it a name on this machine", id)
+	}
+	return nil
 }
 
 // askedFacts is one key that asks to be let in.
@@ -144,6 +198,9 @@ func (a *app) attested(chains [][][]byte, roots []*x509.Certificate, key keys.Pu
 			continue
 		}
 		f, err := attestation.Verify(chain, roots, a.now())
+		if errors.Is(err, attestation.ErrUntrusted) {
+			return nil, "its attestation leads to no maker that is trusted here: --roots PATH names the certificates of others"
+		}
 		if err != nil {
 			return nil, err.Error()
 		}
@@ -158,7 +215,7 @@ func (f askedFacts) origin() string {
 	case h != nil:
 		return fmt.Sprintf("in YubiKey %d, slot %s, firmware %s, PIN %s, touch %s: its maker vouches for that", h.Serial, h.Slot, h.Firmware, h.PIN, h.Touch)
 	case f.Doubt != "":
-		return "a software key as far as anybody can tell: it claims to be in a token, and " + f.Doubt
+		return "a software key as far as anybody can tell: it claims to be in a token, but " + f.Doubt
 	}
 	return "a software key as far as anybody can tell"
 }
@@ -179,6 +236,9 @@ func (a *app) showProposal(e *enroll.Enrolment, plan *enroll.ProposalPlan, asked
 		a.say("may        %s", strings.Join(f.Can, ","))
 		a.say("crates     %s", every(f.Crates))
 		a.say("until      %s", orNever(f.Until))
+		if text := unboundedNames(f.Can, f.Crates); text != "" {
+			a.say("note       %s", text)
+		}
 	}
 	for _, gone := range plan.Change.Removed {
 		a.say("leaves out %v, which has ended", gone.Key.ID())

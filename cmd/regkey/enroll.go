@@ -59,16 +59,24 @@ func (a *app) enroll(ctx context.Context, home string, t target, record keys.Rec
 	if err := a.lookBack(ctx, life, t, old, &o); err != nil {
 		return err
 	}
-	if s := (&stranger{life, discovery, t, record, o}); old == nil || old.Manual || o.afterReset {
+	s := &stranger{life, discovery, t, record, o}
+	known := old != nil && !old.Manual && !o.afterReset
+	switch {
+	case !known:
 		if done, err := a.enrollStranger(ctx, s); done || err != nil {
 			return err
 		}
 		o = s.o
+	case o.join || life.State().Proposing() != "":
+		return a.enrollFurther(ctx, s, old)
 	}
 	plan, err := a.planEnrolment(ctx, life, discovery, t, enroll.EnrolOptions{
 		Account: o.account, Key: record, With: o.with, Can: o.can, Crates: o.crates, Until: o.until,
 		Name: t.name, Challenge: discovery.Challenge, MaxAge: discovery.MaxAge, Insecure: o.insecure, Certificate: o.certificate,
 	})
+	if errors.As(err, new(*enroll.NoManagerError)) && known && a.manager == "" && o.with == "" && a.terminal {
+		return a.enrollFurther(ctx, s, old)
+	}
 	if err != nil {
 		return err
 	}
@@ -210,6 +218,12 @@ func (a *app) confirmEnrolment(ctx context.Context, t target, plan *enroll.Enrol
 	a.say("account   %s", plan.Account)
 	a.say("key       %s (%v)", plan.Key.Name, plan.Key.Public.ID())
 	a.say("may       %v", can)
+	if len(plan.Crates) > 0 {
+		a.say("crates    %s", every(plan.Crates))
+	}
+	if !plan.Until.IsZero() {
+		a.say("until     %s", moment(plan.Until))
+	}
 	if plan.Step == enroll.EnrolAdd {
 		a.say("signed by %s", plan.With)
 	}
@@ -265,7 +279,22 @@ func (a *app) reportEnrolment(t target, record keys.Record, done *enroll.Enrolle
 		fact{"revocation certificate", done.Certificate}, fact{"cargo", c.describe()},
 	)
 	a.adviseCertificate(done.Certificate)
+	if text := unbounded(done.Can, o.crates); text != "" && done.Step != enroll.EnrolDone {
+		a.say("regkey: note: %s", text)
+	}
+	a.sayInUse(t, done.Account)
 	return err
+}
+
+// sayInUse tells where cargo goes on signing for another account of this machine there.
+func (a *app) sayInUse(t target, account string) {
+	home, err := a.home()
+	if err != nil {
+		return
+	}
+	if used, err := enroll.LookupEnrolment(home, t.index); err == nil && used.Account != account {
+		a.say("regkey: cargo goes on signing for the account %s there; \"regkey use --registry %s --account %s\" changes that", used.Account, t.label(), account)
+	}
 }
 
 // describe says in a word what became of cargo's configuration; "" if it was left alone.

@@ -101,7 +101,9 @@ func hintTrust(err error) []string {
 			"after a reset, \"regkey enroll --after-reset\" begins anew, with a new code",
 		}
 	case errors.As(err, &stale) && !stale.Own:
-		return []string{"look at the other machine for the code that it shows now"}
+		return []string{"if it waits no more, run \"regkey enroll\" there again: it goes on with the same key"}
+	case errors.As(err, &stale):
+		return []string{`"regkey keyset show" prints it there; then run the same command here, with --keyset-code CODE`}
 	case errors.As(err, &rule):
 		lines := []string{"the registry's rules don't allow this change, so it was not sent"}
 		if line, known := refusals[rule.Code]; known {
@@ -124,7 +126,7 @@ func hintTrust(err error) []string {
 // refusals say what to do about a registry's codes. Its own sentence has been shown already.
 var refusals = map[string]string{
 	"bootstrap-invalid":   "check the code and the account's name; a code serves once and expires: the operator makes a new one with \"regkey-registry invite ACCOUNT\"",
-	"account-exists":      "the account has keys already: run \"regkey enroll\" on a machine that manages it",
+	"account-exists":      "the account has keys already: one of them has to let this one in: \"regkey enroll --join\", then \"regkey approve\" on a machine that manages",
 	"account-unknown":     "check the account's name, and that this key is still enrolled: \"regkey status --online\"",
 	"keyset-conflict":     "another machine changed the keyset meanwhile: run the same command again",
 	"proposal-unknown":    "a code serves for 15 minutes, and for the account that it was made for: look at the other machine for the code that it shows now",

@@ -55,10 +55,13 @@ func (a *app) hearOfReader(ctx context.Context, life *enroll.Lifecycle, old *enr
 	return err
 }
 
+// readerSuffix follows a key's name in that of the key that reads for it.
+const readerSuffix = "-read"
+
 // readerName is NAME-read, or NAME-read-2, -3 and so on where the keys before it have ended, or
 // were lost and left something behind that is kept.
 func readerName(life *enroll.Lifecycle, name string) (string, error) {
-	reader := name + "-read"
+	reader := name + readerSuffix
 	for n := 2; ; n++ {
 		if err := keys.CheckName(reader); err != nil {
 			return "", err

@@ -173,7 +173,7 @@ func (a *app) chooseEnrolment(ctx context.Context, all []*enroll.Enrolment) (*en
 	case 1:
 		return all[0], nil
 	}
-	label, err := a.choose(ctx, "Registry", "--registry", labels(all))
+	label, err := a.choose(ctx, "Which registry?", "--registry", labels(all))
 	if err != nil {
 		return nil, err
 	}
@@ -242,9 +242,11 @@ func (a *app) chooseKey(ctx context.Context, store *keys.Store) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	names := make([]string, len(records))
-	for i, r := range records {
-		names[i] = r.Name
+	var names []string
+	for _, r := range records {
+		if !readsFor(r, records) {
+			names = append(names, r.Name)
+		}
 	}
 	switch len(names) {
 	case 0:
@@ -252,5 +254,16 @@ func (a *app) chooseKey(ctx context.Context, store *keys.Store) (string, error) 
 	case 1:
 		return names[0], nil
 	}
-	return a.choose(ctx, "Key", "--key", names)
+	return a.choose(ctx, "Which key?", "--key", names)
+}
+
+// readsFor reports whether the key was made to read for another one of this machine: nobody is asked about
+// such a key, which comes and goes with the other.
+func readsFor(r keys.Record, records []keys.Record) bool {
+	at := strings.LastIndex(r.Name, readerSuffix)
+	if at < 0 || strings.Trim(r.Name[at+len(readerSuffix):], "-0123456789") != "" {
+		return false
+	}
+	of := r.Name[:at]
+	return slices.ContainsFunc(records, func(other keys.Record) bool { return other.Name == of && other.WantsReader() })
 }

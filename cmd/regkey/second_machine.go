@@ -4,19 +4,14 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/cargo-regkey/regkey/enroll"
 	"github.com/cargo-regkey/regkey/keys"
 	"github.com/cargo-regkey/regkey/registryclient"
 )
-
-// pollEvery is the pause between two questions whether a proposal was approved.
-const pollEvery = 2 * time.Second
 
 // A stranger is a machine that is not enrolled as the account yet.
 type stranger struct {
@@ -59,7 +54,7 @@ func (a *app) wayIn(ctx context.Context, s *stranger) (way, error) {
 			"check the account's name; its first key comes in with an invite code, without --join")
 	case !s.discovery.AuthRequired:
 		return byCode, nil
-	case s.o.join:
+	case s.o.join && !a.terminal:
 		return 0, &missingError{"the code of the keyset", `--keyset-code CODE: "regkey keyset show" prints it on the other machine`}
 	case !a.terminal:
 		return byCode, nil
@@ -104,6 +99,20 @@ func (a *app) enrollStranger(ctx context.Context, s *stranger) (done bool, err e
 	return true, a.reportJoined(s, joined)
 }
 
+// enrollFurther has another machine let in a further key of one that is enrolled, where no key manages: a
+// spare, or one in place of a key that was ended from elsewhere.
+func (a *app) enrollFurther(ctx context.Context, s *stranger, e *enroll.Enrolment) error {
+	s.o.account = e.Account
+	joined, waiting, err := a.enrollByApproval(ctx, s)
+	if err != nil {
+		return err
+	}
+	if waiting != nil {
+		return a.reportWaiting(s, waiting)
+	}
+	return a.reportJoined(s, joined)
+}
+
 // enrollWithFile has this machine meet the account by a key that is kept elsewhere, which then signs
 // the machine's own key in.
 func (a *app) enrollWithFile(ctx context.Context, s *stranger) error {
@@ -111,7 +120,7 @@ func (a *app) enrollWithFile(ctx context.Context, s *stranger) error {
 	if err != nil {
 		return err
 	}
-	if err := a.confirmJoin(ctx, s, "Enrol this key there?", fact{"signed by", a.manager}); err != nil {
+	if err := a.confirmJoin(ctx, s, "Enrol this key there?", append(s.o.asks(), fact{"signed by", a.manager})...); err != nil {
 		return err
 	}
 	j, err := a.join(ctx, s, record)
@@ -149,14 +158,21 @@ func (a *app) wayByKeyset(ctx context.Context, s *stranger) (way, error) {
 
 // askWay asks where the registry shows nothing to a machine that it does not know.
 func (a *app) askWay(ctx context.Context, s *stranger) (way, error) {
-	code, err := a.optionalSecret(ctx, "Invite code (leave it empty if another machine of yours manages this account):", "--code-stdin or --join")
-	if err != nil {
-		return 0, err
+	if !s.o.join {
+		code, err := a.optionalSecret(ctx, "Invite code (leave it empty if another machine of yours manages this account):", "--code-stdin or --join")
+		if err != nil {
+			return 0, err
+		}
+		if !code.IsZero() {
+			s.o.code = code
+			return byCode, nil
+		}
 	}
-	if !code.IsZero() {
-		s.o.code = code
-		return byCode, nil
-	}
+	return a.askKeysetCode(ctx, s)
+}
+
+// askKeysetCode asks for what another machine shows of the keyset.
+func (a *app) askKeysetCode(ctx context.Context, s *stranger) (_ way, err error) {
 	a.say("regkey: %s shows keysets only to keys that it knows; \"regkey keyset show\" on the other machine prints a code for this one", s.t.label())
 	s.o.keysetCode, err = a.text(ctx, "Code of the keyset", "", "--keyset-code", func(text string) error {
 		_, err := enroll.ParseProposalCode(text)
@@ -208,118 +224,6 @@ func (a *app) enrollTrusted(ctx context.Context, s *stranger) (*enroll.Joined, e
 		return nil, err
 	}
 	return a.join(ctx, s, s.key)
-}
-
-// propose has the key ask to be let in, once; and says what to do on the other machine.
-func (a *app) propose(ctx context.Context, s *stranger) (*enroll.Waiting, error) {
-	p, err := a.proposal(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	a.purpose = "ask to be let in at " + s.t.label()
-	w, err := s.life.Propose(ctx, p)
-	if err != nil {
-		return nil, err
-	}
-	a.say("regkey: on a machine that manages %s, run until %s:", w.Account, w.Expires.Local().Format("15:04"))
-	a.say("")
-	a.say("    regkey approve %s --registry %s", w.Code, s.t.label())
-	a.say("")
-	a.say("        it shows who asks for what; the key that asks is %v", s.key.Public.ID())
-	if w.FirstUse {
-		a.say("        nothing but %s vouches for the keyset that this machine was shown; \"regkey keyset show\" there prints the same code: %s", s.t.label(), w.Base)
-	}
-	return w, nil
-}
-
-// proposal is what is asked for. A key in a token brings one that reads for it.
-func (a *app) proposal(ctx context.Context, s *stranger) (enroll.ProposeOptions, error) {
-	p := enroll.ProposeOptions{
-		JoinOptions: s.joinOptions(s.key), Can: s.o.can, Crates: s.o.crates, Until: s.o.until, Certificate: s.o.certificate,
-	}
-	if can := cmp.Or(p.Can, enroll.CanByDefault); !s.key.WantsReader() || !can.Has(enroll.Read) {
-		return p, nil
-	}
-	read, err := a.readerKey(ctx, s.life, s.key.Name)
-	p.Read = read
-	return p, err
-}
-
-// enrollByApproval asks another machine to let the key in, and waits for it as long as the proposal
-// does. The lock of the home folder is held only while something is asked or written.
-func (a *app) enrollByApproval(ctx context.Context, s *stranger) (joined *enroll.Joined, waiting *enroll.Waiting, err error) {
-	if err := a.checkPolicy(s.t.label(), s.discovery.Hardware, s.key, cmp.Or(s.o.can, enroll.CanByDefault)); err != nil {
-		return nil, nil, err
-	}
-	if s.life.State().Proposing() == "" {
-		err := a.confirmJoin(ctx, s, "Have another machine of yours let this key in?",
-			fact{"may", cmp.Or(s.o.can, enroll.CanByDefault).String()}, fact{"crates", every(s.o.crates)}, fact{"until", orNever(moment(s.o.until))})
-		if err != nil {
-			return nil, nil, err
-		}
-	}
-	deadline := a.now().Add(time.Hour) // until the registry says when
-	for {
-		j, waits, err := s.life.CheckApproval(ctx, s.key)
-		if err != nil || j != nil {
-			return j, nil, err
-		}
-		if !waits || waiting == nil {
-			w, err := a.propose(ctx, s)
-			if errors.Is(err, enroll.ErrTrusted) {
-				j, err := a.join(ctx, s, s.key)
-				return j, nil, err
-			}
-			if err != nil {
-				return nil, nil, err
-			}
-			if waiting == nil {
-				deadline = w.Expires
-			}
-			waiting = w
-		}
-		if s.o.noWait {
-			return nil, waiting, nil
-		}
-		if !a.now().Before(deadline) {
-			return nil, nil, advised(fmt.Errorf("nobody has let the key %s in at %s in time", s.key.Name, s.t.label()),
-				"run the same command again, and approve the code that it shows then")
-		}
-		if err := a.released(ctx, pollEvery); err != nil {
-			return nil, nil, err
-		}
-	}
-}
-
-// waitingFacts is what is left to do, in JSON.
-type waitingFacts struct {
-	Registry string `json:"registry"`
-	Index    string `json:"index"`
-	Account  string `json:"account"`
-	Step     string `json:"step"` // waiting
-	Key      string `json:"key"`
-	ID       string `json:"id"`
-	Code     string `json:"code"`
-	Expires  string `json:"expires"`
-	Keyset   string `json:"keyset"` // the code of the keyset that it builds upon
-	Run      string `json:"run"`    // on the other machine
-}
-
-// reportWaiting ends a run that does not wait.
-func (a *app) reportWaiting(s *stranger, w *enroll.Waiting) error {
-	run := fmt.Sprintf("regkey approve %s --registry %s", w.Code, s.t.label())
-	f := waitingFacts{
-		Registry: s.t.name, Index: s.t.index, Account: w.Account, Step: "waiting", Key: s.key.Name, ID: s.key.Public.ID().String(),
-		Code: w.Code, Expires: moment(w.Expires), Keyset: w.Base, Run: run,
-	}
-	var err error
-	if s.o.json {
-		err = a.printJSON(f)
-	} else {
-		err = a.printFacts(fact{"waiting", s.key.Name + " at " + s.t.label()}, fact{"code", f.Code}, fact{"until", f.Expires},
-			fact{"run there", f.Run}, fact{"then", "run the same command here again"})
-	}
-	return errors.Join(err, errByHand)
 }
 
 // reportJoined tells cargo, and what was done.

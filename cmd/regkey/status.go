@@ -24,7 +24,8 @@ func (a *app) statusCommand() *cli.Command {
 		Description: `Shows the keys of this machine and the registries that trust them: what each key may do
 there, since when, and until when. It warns of what wants attention: a revocation certificate
 that lies on the same disk as its key, a token left over from before, a change that was
-signed and not yet sent, a key that is trusted no more or ends within 14 days.
+signed and not yet sent, a key that is trusted no more, or a key of this machine that ends
+within 14 days, unless a rotation has replaced it.
 
 It shows what this machine knows and asks nobody. With --online it fetches what the
 registries have, and verifies that it follows from that. With --check it exits with 6 where
@@ -93,7 +94,7 @@ func (a *app) printStatus(s *survey) error {
 	for _, r := range s.Registries {
 		for _, k := range r.Keys {
 			enrolled[k.ID] = true
-			row(w, k.shown(), s.kind(k), r.label(), k.State, k.may(), k.Since, k.Until)
+			row(w, k.shown(), s.kind(k), r.place, k.State, k.may(), k.Since, k.Until)
 		}
 	}
 	for _, k := range s.Keys {

@@ -47,6 +47,7 @@ type registrySurvey struct {
 	Uses  map[string]string `json:"uses,omitzero"` // keys that sign for one operation, in place of Key
 
 	attention bool
+	place     string // the registry, and the account where this machine has several there
 }
 
 // The states of a key at a registry.
@@ -85,6 +86,7 @@ func (a *app) survey(home string) *survey {
 	for _, e := range enrolments {
 		r, err := a.surveyRegistry(home, e, records)
 		s.err = errors.Join(s.err, err)
+		r.place = where(e, enrolments)
 		s.Registries = append(s.Registries, r)
 		s.Attention = s.Attention || r.attention
 	}
@@ -139,19 +141,6 @@ func (r *registrySurvey) uses(home string, e *enroll.Enrolment) {
 	}
 }
 
-// ends warns of keys that sign here and end soon.
-func (r *registrySurvey) ends(e *enroll.Enrolment, now time.Time) {
-	for _, k := range r.Keys {
-		until, err := time.Parse(time.RFC3339, k.Until)
-		if err != nil || k.State == stateRevoked || k.State == stateEnded || !signsFor(e, k.Name) {
-			continue
-		}
-		if until.Before(now.Add(renewWithin)) {
-			r.attend("the key %s ends on %s: \"regkey renew\" has it go on", k.Name, k.Until)
-		}
-	}
-}
-
 // manual lists the one key that is known to be there.
 func (r *registrySurvey) manual(e *enroll.Enrolment, records []keys.Record) {
 	for _, k := range records {
@@ -198,9 +187,9 @@ func (r *registrySurvey) keyset(home string, e *enroll.Enrolment, records []keys
 		}
 	}
 	r.warnOfKey(e)
-	r.ends(e, now)
-	if onlyManager(state) != "" {
-		r.Notes = append(r.Notes, backupAdvice(e.Account))
+	r.ends(e, state, now)
+	if only := onlyManager(state); only != "" {
+		r.Notes = append(r.Notes, backupAdvice(e.Account, only, records))
 	}
 	return err
 }
@@ -232,18 +221,6 @@ func later(a, b time.Time) time.Time {
 		return a
 	}
 	return b
-}
-
-// warnOfKey looks at the key that is to sign.
-func (r *registrySurvey) warnOfKey(e *enroll.Enrolment) {
-	if e.Key == "" {
-		r.attend("no key of this machine signs for this registry: \"regkey enroll --registry %s --key NAME\" enrols one", label(e))
-	}
-	for _, k := range r.Keys {
-		if k.Name == e.Key && (k.State == stateRevoked || k.State == stateEnded) {
-			r.attend("the key %s, which is to sign, is %s: \"regkey enroll --registry %s --key NAME\" enrols another", k.Name, k.State, label(e))
-		}
-	}
 }
 
 // certificates finds those that would be lost together with their keys.

@@ -130,7 +130,9 @@ func TestPrintedBackup(t *testing.T) {
 			if strings.Contains(s.shown(), passphrase) {
 				t.Error("the passphrase shows")
 			}
-			o.restore(t, text, passphrase)
+			if test.says == "" { // once is enough
+				o.restore(t, text, passphrase)
+			}
 		})
 	}
 }

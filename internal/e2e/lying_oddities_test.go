@@ -259,15 +259,16 @@ func TestCertificateAgainstLies(t *testing.T) {
 		})
 	}
 	t.Run("hidden", func(t *testing.T) {
-		l := newLiar(t, s.address)
-		m := s.victim(t, "laptop", l)
+		m := s.victim(t, "laptop", newLiar(t, s.address))
 		ends(t, m, 0, "", "", "regkey", args...)
+		l := newLiar(t, s.address)
 		l.lie = func(r *http.Request, honest told) told {
 			if !asksLatest(r) {
 				return honest
 			}
 			return honest.with(func(m map[string]any) { m["revocations"] = []any{s.revoked[0]} })
 		}
+		m.Env = l.env()
 		before := tree(t, m)
 		result := ends(t, m, distrusted, "", "", "regkey", "status", "--online")
 		contains(t, "the sentence", result.Stderr, "no longer shows a revocation that this machine knows", "a list of 1 without it")
@@ -292,7 +293,7 @@ func TestYesToSomethingElse(t *testing.T) {
 	m.Env = l.env()
 	result := ends(t, m, 1, "", "", "regkey", "keyset", "edit", "ci", "--registry", "lab", "--can", "publish", "--yes")
 	contains(t, "the sentence", result.Stderr, "expected was a yes to the version that was sent", "version 99 came")
-	l.instead = nil // the truth, again: what waits is sent
+	m.Env = newLiar(t, s.address).env() // the truth, again: what waits is sent
 	must(t, m, "", "", "regkey", "sync", "--registry", "lab")
 	pinned, err := enroll.OpenState(m.RegkeyHome(), s.index, "").Keyset()
 	if err != nil || pinned.Version != 7 {

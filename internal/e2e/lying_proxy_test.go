@@ -28,7 +28,7 @@ type told struct {
 	body   []byte
 }
 
-// A liar is one proxy.
+// A liar is one proxy. What it does is settled before [liar.env] starts it.
 type liar struct {
 	server   *httptest.Server
 	registry *url.URL // where the real one listens
@@ -45,13 +45,16 @@ type liar struct {
 func newLiar(t *testing.T, registry *url.URL) *liar {
 	t.Helper()
 	l := &liar{registry: registry}
-	l.server = httptest.NewServer(l)
+	l.server = httptest.NewUnstartedServer(l)
 	t.Cleanup(l.server.Close)
 	return l
 }
 
 // env has a program go through the liar.
 func (l *liar) env() []string {
+	if l.server.URL == "" {
+		l.server.Start()
+	}
 	return []string{"HTTP_PROXY=" + l.server.URL, "http_proxy=" + l.server.URL, "NO_PROXY=", "no_proxy="}
 }
 

@@ -121,6 +121,12 @@ func restore(w *world) error {
 	return failures
 }
 
+// moves has the registry be found at its new place alone.
+func moves(w *world) error {
+	w.gone = "one.example"
+	return nil
+}
+
 // enrollByHand enrols the key at a registry whose website takes keys.
 func enrollByHand(w *world) command {
 	return at("laptop", "enroll", "--registry", indexOf("hand"), "--name", "hand", "--key", "laptop", "--manual", "--subject", "team", "--yes")
@@ -165,7 +171,7 @@ func furtherOperations() []operation {
 			},
 		},
 		{
-			name: "enroll, moved registry", prepare: enrolled, host: "one",
+			name: "enroll, moved registry", prepare: steps(enrolled, moves), host: "new",
 			command: types("laptop", "enroll", "--registry", indexOf("new"), "--name", "new", "--yes"),
 		},
 		{name: "enroll, by hand", prepare: does(withKey), command: enrollByHand},

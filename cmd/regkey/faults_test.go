@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/cargo-regkey/regkey/internal/atomicfile"
 	"github.com/cargo-regkey/regkey/internal/faults"
 )
 
@@ -135,6 +137,9 @@ func (o operation) outcome(w *world) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := w.settled(c); err != nil {
+		return "", err
+	}
 	trusted, err := w.trusted(c.machine)
 	if err != nil {
 		return "", err
@@ -146,6 +151,27 @@ func (o operation) outcome(w *world) (string, error) {
 		err = o.check(w)
 	}
 	return tree + "\n" + trusted, err
+}
+
+// settled reports whether nothing is left of a command in the journal, of signed bytes and of temporary files. A
+// request to be let in is left where the command says so.
+func (w *world) settled(c command) error {
+	left, err := filepath.Glob(filepath.Join(w.home(c.machine), "journal", "*.toml"))
+	if err != nil {
+		return err
+	}
+	walkErr := filepath.WalkDir(w.dir, func(path string, d fs.DirEntry, err error) error {
+		name := filepath.Base(path)
+		asked := name == "proposal.toml" && c.exit == 0 && strings.HasPrefix(path, w.home(c.machine))
+		if name == "pending.toml" || asked || atomicfile.IsTemp(name) {
+			left = append(left, path)
+		}
+		return err
+	})
+	if walkErr != nil || len(left) > 0 {
+		return fmt.Errorf("left over are %q: %v", left, walkErr)
+	}
+	return nil
 }
 
 // references are the outcomes that are right: that of a command that nothing happens to and that is repeated; and

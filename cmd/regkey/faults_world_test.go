@@ -91,6 +91,7 @@ type world struct {
 	keychain *memoryKeychain
 	code     string // what the preparations leave for the command to name
 	silent   string // a host whose registry gets nothing and answers nothing of use
+	gone     string // a host where no registry is any more
 	environ  map[string]string
 	token    heldToken // nil: there is none
 	ends     []func()
@@ -123,7 +124,7 @@ func (w *world) end() {
 // its own, as failures are counted by address.
 func (w *world) ServeHTTP(response http.ResponseWriter, r *http.Request) {
 	r.RemoteAddr = fmt.Sprintf("10.%d.%d.%d:4711", w.number>>16, w.number>>8&255, w.number&255)
-	if r.Host == w.silent && r.Method == http.MethodPost {
+	if r.Host == w.gone || r.Host == w.silent && r.Method == http.MethodPost {
 		http.Error(response, "no registry behind this", http.StatusBadGateway)
 		return
 	}

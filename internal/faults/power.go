@@ -21,6 +21,7 @@ type disk struct {
 // An entry is a folder, or a file with its durable content.
 type entry struct {
 	folder  bool
+	info    fs.FileInfo
 	mode    fs.FileMode
 	content []byte
 }
@@ -89,7 +90,12 @@ func (d *disk) adopt(path string) {
 	if err != nil {
 		return
 	}
-	e := entry{folder: info.IsDir(), mode: info.Mode().Perm()}
+	for old, e := range d.durable { // a move is one step on a disk: what is durable here is gone from there
+		if _, err := os.Lstat(old); err != nil && info.IsDir() && os.SameFile(e.info, info) {
+			d.forget(old)
+		}
+	}
+	e := entry{folder: info.IsDir(), info: info, mode: info.Mode().Perm()}
 	for _, f := range d.files {
 		if !e.folder && os.SameFile(f.info, info) {
 			e.content = f.content
@@ -99,6 +105,15 @@ func (d *disk) adopt(path string) {
 	entries, _ := os.ReadDir(path)
 	for _, below := range entries {
 		d.adopt(filepath.Join(path, below.Name()))
+	}
+}
+
+// forget takes an entry, and all below it, for gone.
+func (d *disk) forget(path string) {
+	for other := range d.durable {
+		if other == path || strings.HasPrefix(other, path+string(filepath.Separator)) {
+			delete(d.durable, other)
+		}
 	}
 }
 

@@ -267,10 +267,13 @@ func (o operation) between(w *world, c command, exit int) error {
 	}
 	before := w.said.Len()
 	w.run(noFaults(), at(c.machine, "keyset", "pins"))
-	if said := w.said.String()[before:]; !strings.Contains(said, "is not complete") && !strings.Contains(said, "its answer is not known") && !strings.Contains(said, "waits to be let in") {
-		return errors.New("signed bytes wait, and another command does not say so")
+	said := w.said.String()[before:]
+	for _, words := range []string{"is not complete", "is being given up", "its answer is not known", "waits to be let in"} {
+		if strings.Contains(said, words) {
+			return nil
+		}
 	}
-	return nil
+	return errors.New("signed bytes wait, and another command does not say so")
 }
 
 // ended looks at what a command left that was not disturbed: what it has reported is durable.

@@ -76,7 +76,7 @@ func (u *lockedUser) publishers(t *testing.T, family, homes string) (commands []
 				t.Fatal(err)
 			}
 		}
-		commands = append(commands, fmt.Sprintf(`CARGO_HOME="%s" cargo publish --registry lab --manifest-path "%s/Cargo.toml"`, home, dir))
+		commands = append(commands, fmt.Sprintf(`CARGO_HOME="%s" cargo publish --no-verify --registry lab --manifest-path "%s/Cargo.toml"`, home, dir))
 	}
 	return commands
 }

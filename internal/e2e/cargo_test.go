@@ -171,11 +171,11 @@ func TestRotateAndRevoke(t *testing.T) {
 	enrolled(t, l, r, "laptop", "crates-team")
 	config := filepath.Join(l.CargoHome(), "config.toml")
 	before := read(t, config)
-	must(t, l, sample(t, l, "one", "0.1.0"), "", "cargo", "publish", "--registry", "lab")
+	must(t, l, sample(t, l, "one", "0.1.0"), "", "cargo", "publish", "--no-verify", "--registry", "lab")
 
 	must(t, l, "", "", "regkey", "rotate", "--registry", "lab", "--key", "laptop", "--to", "laptop-2", "--no-passphrase", "--yes")
 	must(t, l, "", "", "regkey", "rotate", "--registry", "lab", "--key", "laptop", "--to", "laptop-2", "--no-passphrase", "--yes")
-	must(t, l, sample(t, l, "one", "0.2.0"), "", "cargo", "publish", "--registry", "lab")
+	must(t, l, sample(t, l, "one", "0.2.0"), "", "cargo", "publish", "--no-verify", "--registry", "lab")
 
 	refused := ends(t, l, 1, "", "", "regkey", "revoke", "--registry", "lab", "laptop-2", "--reason", "lost", "--yes")
 	contains(t, "revoking the last key", refused.Stderr, "--force-last")
@@ -189,10 +189,10 @@ func TestRotateAndRevoke(t *testing.T) {
 	}
 	must(t, l, "", "", "regkey", "revoke", "--registry", "lab", "laptop-2", "--reason", "lost", "--yes", "--force-last")
 	must(t, l, "", "", "regkey", "revoke", "--registry", "lab", "laptop-2", "--reason", "lost", "--yes", "--force-last")
-	failed := ends(t, l, 101, sample(t, l, "one", "0.3.0"), "", "cargo", "publish", "--registry", "lab")
+	failed := ends(t, l, 101, sample(t, l, "one", "0.3.0"), "", "cargo", "publish", "--no-verify", "--registry", "lab")
 	contains(t, "publishing where the key was revoked", failed.Stderr, "no key of this machine")
 	l.Env = []string{"REGKEY_HOME=" + other}
-	failed = ends(t, l, 101, sample(t, l, "one", "0.3.0"), "", "cargo", "publish", "--registry", "lab")
+	failed = ends(t, l, 101, sample(t, l, "one", "0.3.0"), "", "cargo", "publish", "--no-verify", "--registry", "lab")
 	contains(t, "publishing with a revoked key", failed.Stderr, "is revoked and will never be accepted again")
 	if after := read(t, config); after != before {
 		t.Errorf("cargo's configuration was changed:\n%s\ninstead of\n%s", after, before)

@@ -145,14 +145,14 @@ func hardwareLife(t *testing.T, firmware, algorithm string) {
 	// nothing.
 	for i, args := range [][]string{{}, {"--to-software", "--no-passphrase"}, {"--no-passphrase"}, {"--to-hardware", "--algorithm", algorithm}} {
 		must(t, h.Lab, "", "", "regkey", append([]string{"rotate", "--registry", "lab", "--yes"}, args...)...)
-		must(t, h.Lab, sample(t, h.Lab, "one", "0."+string(rune('2'+i))+".0"), "", "cargo", "publish", "--registry", "lab")
+		must(t, h.Lab, sample(t, h.Lab, "one", "0."+string(rune('2'+i))+".0"), "", "cargo", "publish", "--no-verify", "--registry", "lab")
 		must(t, h.Lab, two, "", "cargo", "update")
 	}
 	h.intact(t)
 	contains(t, "status", must(t, h.Lab, "", "", "regkey", "status", "--online"), "yk-5 ", "YubiKey 12345678 slot 83")
 
 	must(t, h.Lab, "", "", "regkey", "revoke", "--registry", "lab", "yk-5", "--reason", "lost", "--yes", "--force-last")
-	failed := ends(t, h.Lab, 101, sample(t, h.Lab, "one", "0.9.0"), "", "cargo", "publish", "--registry", "lab")
+	failed := ends(t, h.Lab, 101, sample(t, h.Lab, "one", "0.9.0"), "", "cargo", "publish", "--no-verify", "--registry", "lab")
 	contains(t, "publishing where the key was revoked", failed.Stderr, "no key of this machine")
 	h.intact(t)
 }
@@ -191,7 +191,7 @@ func TestTwoCargosOneToken(t *testing.T) {
 	var all sync.WaitGroup
 	for _, dir := range dirs {
 		all.Go(func() {
-			result, err := h.Run(t.Context(), dir, "", "cargo", "publish", "--registry", "lab")
+			result, err := h.Run(t.Context(), dir, "", "cargo", "publish", "--no-verify", "--registry", "lab")
 			if err != nil || result.Exit != 0 {
 				t.Errorf("%v: %+v", err, result)
 			}

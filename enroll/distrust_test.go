@@ -20,6 +20,7 @@ type liar struct {
 	latest  func(note []byte, revocations [][]byte) ([]byte, [][]byte)
 	keysets func(from int, notes [][]byte) [][]byte
 	shut    error // reading needs what the machine does not have
+	gone    bool  // there is no such account
 
 	proposal func(p *Proposal)
 }
@@ -35,6 +36,9 @@ func (l *liar) Proposal(ctx context.Context, account, code string) (*Proposal, e
 func (l *liar) Latest(ctx context.Context, account string) ([]byte, [][]byte, error) {
 	if l.shut != nil {
 		return nil, nil, l.shut
+	}
+	if l.gone {
+		return nil, nil, no(codeAccountUnknown)
 	}
 	note, revocations, err := l.Registry.Latest(ctx, account)
 	if err != nil || l.latest == nil {
@@ -126,6 +130,7 @@ func TestLies(t *testing.T) {
 	}{
 		"rolled back":              {latest(chain[1].Note), "version 3 (sha256:", "version 2 (sha256:"},
 		"rolled back to the first": {latest(chain[0].Note), "version 3 (" + chain[2].Hash().String(), "version 1 (" + chain[0].Hash().String()},
+		"an account gone":          {&liar{gone: true}, "version 3 (" + chain[2].Hash().String(), "no such account"},
 		"another version 3":        {latest(forked3), chain[2].Hash().String(), parse(forked3).Hash().String()},
 		"a version 4 on another 3": {both(fork(parse(forked3), same, ed(1))), "version 4 by the rules, over version 3 (" + chain[2].Hash().String(), "the hash " + parse(forked3).Hash().String()},
 		"a stranger's version 4":   {both(fork(chain[2], same, ed(9))), "version 4 by the rules", "no key that may manage"},
@@ -168,7 +173,7 @@ func TestLies(t *testing.T) {
 			c.Registry = m.line
 			m.Registry = c.liar
 			files := m.tree()
-			restored := strings.HasPrefix(name, "rolled back") || name == "a hidden revocation"
+			restored := strings.HasPrefix(name, "rolled back") || name == "an account gone" || name == "a hidden revocation"
 			for what, do := range m.operations() {
 				if what == "push" && restored {
 					continue // a registry from a backup shows just that, and gets back what it lost

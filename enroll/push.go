@@ -22,8 +22,8 @@ type Pushed struct {
 // Push gives the registry the versions after its own, each as the bytes that were signed, and the
 // revocations that it lacks; then it syncs. It does so only where what the registry shows is the
 // beginning of what this machine has verified: another keyset is a [*DistrustError]. Nothing is
-// signed. A registry may refuse versions that were issued more than 30 days ago, and version 1
-// without a code that it knows: then its operator has to help.
+// signed. A registry may refuse versions that were issued more than 30 days ago: then its operator has
+// to help. One that knows neither the account nor the code of its version 1 is a [*DistrustError] too.
 func (l *Lifecycle) Push(ctx context.Context) (*Pushed, error) {
 	if _, _, err := l.Settle(ctx); err != nil {
 		return nil, err
@@ -50,6 +50,9 @@ func (l *Lifecycle) Push(ctx context.Context) (*Pushed, error) {
 	}
 	lacking := slices.DeleteFunc(held, func(r *SignedRevocation) bool { return shown[r.Key] })
 	if err := l.push(ctx, e.Account, versions, lacking, pushed); err != nil {
+		if stands == nil && refusedAs(err, CodeBootstrap) {
+			return nil, l.gone(pinned) // and it does not know the code of version 1 either
+		}
 		return nil, err
 	}
 	_, err = l.Sync(ctx)

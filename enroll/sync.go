@@ -4,6 +4,7 @@ package enroll
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -39,6 +40,9 @@ func (l *Lifecycle) look(ctx context.Context) (pinned *SignedKeyset, chain []*Si
 		return nil, nil, nil, err
 	}
 	latest, notes, err := l.latest(ctx, e.Account)
+	if refusedAs(err, codeAccountUnknown) {
+		return nil, nil, nil, l.gone(pinned)
+	}
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -55,6 +59,21 @@ func (l *Lifecycle) look(ctx context.Context) (pinned *SignedKeyset, chain []*Si
 		chain = []*SignedKeyset{pinned}
 	}
 	return pinned, chain, received, err
+}
+
+// codeAccountUnknown is how a registry refuses to show an account that it does not have.
+const codeAccountUnknown = "account-unknown"
+
+// refusedAs reports whether err is a refusal with that code.
+func refusedAs(err error, code string) bool {
+	var refusal Refusal
+	return errors.As(err, &refusal) && refusal.RefusalCode() == code
+}
+
+// gone says that the registry has no account whose keyset this machine has verified: it was rolled back to
+// before the account's beginning, or the account was reset, or is hidden.
+func (l *Lifecycle) gone(pinned *SignedKeyset) error {
+	return l.distrust("the registry no longer knows the account "+pinned.Account, shown(pinned)+" of its keyset or a later one", "the answer that there is no such account")
 }
 
 // record writes down what was verified. The pin goes before the revocations: were one there without

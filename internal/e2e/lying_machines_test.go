@@ -115,7 +115,7 @@ func (s *scene) past() {
 	}
 	s.run(laptop, s.inviteFor("crates-team"), "enroll", "--registry", "lab", "--key", "laptop", "--account", "crates-team", "--code-stdin", "--insecure-http")
 	s.run(laptop, "", "enroll", "--registry", "lab", "--key", "gone", "--yes")
-	s.run(laptop, "", "enroll", "--registry", "lab", "--key", "ci", "--until", "10d", "--yes")
+	s.run(laptop, "", "enroll", "--registry", "lab", "--key", "ci", "--until", "20d", "--yes")
 	s.run(laptop, "", "revoke", "gone", "--registry", "lab", "--yes")
 
 	other := s.copied(laptop)

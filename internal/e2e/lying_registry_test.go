@@ -268,6 +268,17 @@ func (s *scene) lies() []lie {
 			expected: "expected was that of k4.pid.", came: "a list of 0",
 		},
 		{name: "an account swapped", tell: answering(asksLatest, func(m map[string]any) { m["note"] = s.other }), expected: "the account crates-team at", came: "that of friend"},
+		{
+			name: "an account gone", tell: func(l *liar) {
+				l.lie = func(r *http.Request, honest told) told {
+					if asksLatest(r) || asksKeysets(r) {
+						return told{http.StatusNotFound, honest.header, []byte(`{"errors":[{"detail":"there is no such account","code":"account-unknown"}]}`)}
+					}
+					return honest
+				}
+			},
+			expected: "expected was version 4 (" + named(pinned), came: "no such account",
+		},
 		{name: "rubbish", tell: answering(asksLatest, func(m map[string]any) { m["note"] = "rubbish" }), expected: "the signed keyset of crates-team", came: "something else"},
 		{
 			name: "another index", tell: answering(asksDiscovery, func(m map[string]any) { m["regkey"].(map[string]any)["index"] = "sparse+http://evil.test/index/" }),

@@ -42,6 +42,7 @@ test: setup
 ## faults: stop every operation at every call in every way; some minutes. The tests run a sample
 faults: setup
 	REGKEY_FAULTS=all $(GO) test ./cmd/regkey -run '^TestFaults$$' -v -count=1 -timeout 60m
+	REGKEY_FAULTS=all $(GO) test ./enroll -run '^TestResumeOutlivesFailingFiles$$' -count=1
 	REGKEY_FAULTS=all $(GO) test ./keys -run '^Test(ProtectStopped|CreateFails)$$' -v -count=1
 
 ## kills: kill everybody who has a part in a token at every moment; some minutes. The tests take every third

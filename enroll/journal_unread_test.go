@@ -6,6 +6,7 @@ package enroll
 import (
 	"fmt"
 	"maps"
+	"os"
 	"testing"
 	"time"
 
@@ -35,6 +36,9 @@ func TestResumeOutlivesFailingFiles(t *testing.T) {
 		t.Fatalf("only %d calls", len(whole.Calls()))
 	}
 	for n, call := range whole.Calls() {
+		if n%4 != 1 && os.Getenv("REGKEY_FAULTS") != "all" {
+			continue // "make faults" takes every call, the tests every fourth
+		}
 		t.Run(fmt.Sprint(n, " ", call), func(t *testing.T) {
 			w := begun.copy(t)
 			maps.Copy(w.cargo, begun.cargo)

@@ -167,11 +167,11 @@ func TestMangledKeyset(t *testing.T) {
 
 func TestMangledRevocation(t *testing.T) {
 	t.Parallel()
-	all := make([]byte, 256)
-	for i := range all {
-		all[i] = byte(i)
+	var many []byte
+	for c := 0; c < 256; c += 5 {
+		many = append(many, byte(c))
 	}
-	mangle(t, readDocument(t, "revocation"), all, verifyRevocation)
+	mangle(t, readDocument(t, "revocation"), many, verifyRevocation)
 }
 
 // signatureLines gives the note's text with its empty line, and its signature lines.

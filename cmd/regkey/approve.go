@@ -33,9 +33,9 @@ who asks for what, and nothing is signed before a yes. The code is computed anew
 registry sends, so it can't put another key in its place.
 
 A key that manages signs: one of this machine, or with --with-file one that is kept elsewhere.
-Without --registry every account of this machine is asked for the code. --label gives the key a
-name here. A proposal waits for 15 minutes. It can only add a key, or two: a key in a token brings one
-that reads for it.
+Without --registry every account of this machine is asked for the code. --label gives the key
+a name here. A proposal waits for 15 minutes. It can only add a key, or two: a key in a token
+brings one that reads for it.
 
 Examples:
    regkey approve xj4b-np4p-ahh6-uqkb-idpf

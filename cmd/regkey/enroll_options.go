@@ -38,8 +38,8 @@ On a further machine of yours, enroll shows a short code, and waits until "regke
 a machine that manages the account has let the key in: for 15 minutes. Run it again, and it
 goes on waiting. Where a registry shows keysets only to keys that it knows, "regkey keyset
 show" prints a code there that this machine needs: --keyset-code. A key that the account
-trusts already, as of a restored home, is simply taken up again. A machine that is enrolled and
-does not manage gets a further key in the same way: --join.
+trusts already, as of a restored home, is simply taken up again. A machine that is enrolled
+and does not manage gets a further key in the same way: --join.
 
 An account beside the one that is in use here is enrolled with --account; "regkey use" changes
 which one cargo signs for. Where a registry says that it has moved from an index URL at which

@@ -146,7 +146,7 @@ func faultOperations() []operation {
 		{name: "rotate --all", prepare: atBoth, command: everywhere, host: "two"},
 		{name: "rotate --all, unnamed", prepare: atBoth, command: types("laptop", "rotate", "--all", "--yes"), host: "two", once: true},
 		{name: "rotate --resume", prepare: steps(atBoth, half), command: types("laptop", "rotate", "--resume", "--yes"), host: "two"},
-		{name: "rotate --abandon", prepare: steps(atBoth, half), command: types("laptop", "rotate", "--abandon", "--yes"), host: "two"},
+		{name: "rotate --abandon", prepare: steps(atBoth, half), command: types("laptop", "rotate", "--abandon", "--yes"), host: "two", anew: true},
 		{name: "revoke, by the key", prepare: withCI, command: types("laptop", "revoke", "--registry", "one", "ci", "--reason", "lost", "--yes"), host: "one", check: ciIsEnded},
 		{
 			name: "revoke, by a manager", prepare: steps(withCI, loseCI), host: "one",

@@ -29,6 +29,8 @@ type operation struct {
 	lab func(t *testing.T, l *faultLab)
 	// once says that the command, run again after it has succeeded, does more of the same.
 	once bool
+	// anew says that it is right to sign another version of a number: so one that was sent can never stand.
+	anew bool
 	// check looks at what must be so in the end beyond what is checked of every operation; may be nil.
 	check func(w *world) error
 	// host is the registry at which a key of the machine can publish before, and all the time; "": there is none before.
@@ -145,6 +147,9 @@ func (o operation) outcome(w *world) (string, error) {
 		return "", err
 	}
 	if err := w.managed(c.machine); err != nil {
+		return "", err
+	}
+	if err := w.sent.once(); err != nil && !o.anew {
 		return "", err
 	}
 	if o.check != nil {

@@ -96,6 +96,8 @@ type world struct {
 	token    heldToken // nil: there is none
 	ends     []func()
 	said     strings.Builder
+	runs     int // how many commands were run, each a second later
+	sent     sentKeysets
 }
 
 // A heldToken is a hardware token that the person has.
@@ -109,6 +111,7 @@ type heldToken interface {
 func (l *faultLab) world() (*world, error) {
 	n := l.worlds.Add(1)
 	w := &world{lab: l, number: n, dir: filepath.Join(l.dir, fmt.Sprint("world", n)), account: fmt.Sprintf("team-%016x", n), keychain: newMemoryKeychain(), environ: map[string]string{}}
+	w.sent.texts = map[string]string{}
 	return w, os.MkdirAll(filepath.Join(w.dir, "work"), 0o700)
 }
 
@@ -124,6 +127,7 @@ func (w *world) end() {
 // its own, as failures are counted by address.
 func (w *world) ServeHTTP(response http.ResponseWriter, r *http.Request) {
 	r.RemoteAddr = fmt.Sprintf("10.%d.%d.%d:4711", w.number>>16, w.number>>8&255, w.number&255)
+	w.sent.arrives(r)
 	if r.Host == w.gone || r.Host == w.silent && r.Method == http.MethodPost {
 		http.Error(response, "no registry behind this", http.StatusBadGateway)
 		return
@@ -147,6 +151,7 @@ func (w *world) home(machine string) string { return filepath.Join(w.dir, machin
 
 // run is one run of regkey at which the calls go through run.
 func (w *world) run(run *faults.Run, c command) int {
+	w.runs++
 	defer run.Files(w.dir)()
 	stdin := filepath.Join(w.lab.dir, fmt.Sprint("stdin", w.number))
 	if err := os.WriteFile(stdin, []byte(c.stdin), 0o600); err != nil {
@@ -171,6 +176,8 @@ func (w *world) app(machine string, run *faults.Run) (a *app, end func()) {
 	root := filepath.Join(w.dir, machine)
 	a = newApp()
 	a.stdout, a.stderr, a.terminal = &w.said, &w.said, false
+	later := time.Duration(w.runs) * time.Second
+	a.now = func() time.Time { return time.Now().Add(later) }
 	a.getenv = func(name string) string { return w.environ[name] }
 	a.home = func() (string, error) { return w.home(machine), nil }
 	a.environment = func() (cargo.Environment, error) {

@@ -1,4 +1,4 @@
-// What the registries of a world are sent: of one version of a keyset always the same bytes.
+// What a world's machines send: of one version of a keyset always the same bytes.
 
 package main
 
@@ -22,8 +22,20 @@ type sentKeysets struct {
 	anew  []string
 }
 
-// arrives notes what a request brings to a registry. Its body is put back.
-func (s *sentKeysets) arrives(r *http.Request) {
+// sending is a way to registries. What goes out there has left the machine, whatever becomes of it then.
+type sending struct {
+	http.RoundTripper
+	sent *sentKeysets
+}
+
+// RoundTrip is that of [http.RoundTripper].
+func (s sending) RoundTrip(r *http.Request) (*http.Response, error) {
+	s.sent.leaves(r)
+	return s.RoundTripper.RoundTrip(r)
+}
+
+// leaves notes what a request brings. Its body is put back.
+func (s *sentKeysets) leaves(r *http.Request) {
 	if r.Method != http.MethodPost || !strings.HasSuffix(r.URL.Path, "/keysets") {
 		return
 	}

@@ -127,7 +127,6 @@ func (w *world) end() {
 // its own, as failures are counted by address.
 func (w *world) ServeHTTP(response http.ResponseWriter, r *http.Request) {
 	r.RemoteAddr = fmt.Sprintf("10.%d.%d.%d:4711", w.number>>16, w.number>>8&255, w.number&255)
-	w.sent.arrives(r)
 	if r.Host == w.gone || r.Host == w.silent && r.Method == http.MethodPost {
 		http.Error(response, "no registry behind this", http.StatusBadGateway)
 		return
@@ -185,7 +184,7 @@ func (w *world) app(machine string, run *faults.Run) (a *app, end func()) {
 	}
 	a.executable = func() (string, error) { return filepath.Join(programs, "regkey"), nil }
 	a.keychain = watchedKeychain{run.Keychain(w.keychain)}
-	a.reach.Transport = run.Server(w)
+	a.reach.Transport = sending{run.Server(w), &w.sent}
 	a.reach.Wait = func(context.Context, time.Duration) error { return nil }
 	a.signing = run.Signer
 	a.plugLimit = time.Nanosecond

@@ -209,7 +209,7 @@ func TestBuildScriptAsksTheAgent(t *testing.T) {
 			}
 			u.Env = append(u.Env, "TEST_LINES="+lines, "TEST_ANSWERS="+answers)
 			s := u.openShell(t, "xterm-256color")
-			s.asks(1, dir, "cargo publish --no-verify --registry lab")
+			s.asks(1, dir, "cargo publish --registry lab")
 			heard := strings.Split(strings.TrimSuffix(read(t, answers), "\n"), "\n")
 			if len(heard) != len(tries) {
 				t.Fatalf("%d answers to %d requests:\n%s", len(heard), len(tries), heard)

@@ -45,6 +45,21 @@ type lockedUser struct {
 // withPassphrase is one whose key lies in a file.
 func withPassphrase(t *testing.T, algorithm string, serveArgs ...string) *lockedUser {
 	t.Helper()
+	return lockedBy(t, algorithm, func(l *lab.Lab) { must(t, l, "", "", "regkey", "init", "laptop", "--algorithm", algorithm) }, serveArgs...)
+}
+
+// withCheapPassphrase is one whose file opens quickly.
+func withCheapPassphrase(t *testing.T, algorithm string, serveArgs ...string) *lockedUser {
+	t.Helper()
+	return lockedBy(t, algorithm, func(l *lab.Lab) {
+		must(t, l, "", "", "regkey", "init", "laptop", "--algorithm", algorithm, "--none")
+		protectCheaply(t, filepath.Join(l.RegkeyHome(), "keys", "laptop"))
+	}, serveArgs...)
+}
+
+// lockedBy is one whose key init makes.
+func lockedBy(t *testing.T, algorithm string, init func(l *lab.Lab), serveArgs ...string) *lockedUser {
+	t.Helper()
 	l := newLab(t)
 	r := serve(t, l, serveArgs...)
 	if err := r.Name("lab"); err != nil {
@@ -59,7 +74,7 @@ func withPassphrase(t *testing.T, algorithm string, serveArgs ...string) *locked
 		t.Fatal(err)
 	}
 	l.Env = []string{"REGKEY_PASSPHRASE_FILE=" + file}
-	must(t, l, "", "", "regkey", "init", "laptop", "--algorithm", algorithm)
+	init(l)
 	must(t, l, "", code+"\n", "regkey", "enroll", "--registry", "lab", "--key", "laptop", "--account", "crates-team", "--code-stdin")
 	l.Env = []string{"REGKEY_AGENT="}
 	if err := os.Remove(file); err != nil {
@@ -73,44 +88,29 @@ func withPassphrase(t *testing.T, algorithm string, serveArgs ...string) *locked
 	return u
 }
 
-// cheapWork is 1/8 of the usual work of scrypt: tests that unlock often have time for that.
-const cheapWork = 15
+// cheapWork is 1/64 of the usual work of scrypt: tests that unlock often have time for that.
+const cheapWork = 12
 
-// withCheapPassphrase is one whose file opens quickly.
-func withCheapPassphrase(t *testing.T, algorithm string, serveArgs ...string) *lockedUser {
+// protectCheaply gives the unprotected key at path the passphrase, as age would with less work.
+func protectCheaply(t *testing.T, path string) {
 	t.Helper()
-	u := withPassphrase(t, algorithm, serveArgs...)
-	u.cheapen(t)
-	return u
-}
-
-// cheapen writes the key's file again, as age would with less work.
-func (u *lockedUser) cheapen(t *testing.T) {
-	t.Helper()
-	path := filepath.Join(u.RegkeyHome(), "keys", "laptop.age")
-	from, err := age.NewScryptIdentity(u.secret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	to, err := age.NewScryptRecipient(u.secret)
+	to, err := age.NewScryptRecipient(lockedPhrase)
 	if err != nil {
 		t.Fatal(err)
 	}
 	to.SetWorkFactor(cheapWork)
-	plain, err := age.Decrypt(armor.NewReader(strings.NewReader(read(t, path))), from)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var file bytes.Buffer
 	armored := armor.NewWriter(&file)
 	w, err := age.Encrypt(armored, to)
-	if err == nil {
-		_, err = io.Copy(w, plain)
-	}
-	if err := errors.Join(err, w.Close(), armored.Close()); err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, file.Bytes(), 0o600); err != nil {
+	_, err = io.WriteString(w, read(t, path+".key"))
+	facts := strings.Replace(read(t, path+".toml"), "'none'", "'passphrase'", 1)
+	if err := errors.Join(
+		err, w.Close(), armored.Close(), os.WriteFile(path+".age", file.Bytes(), 0o600),
+		os.WriteFile(path+".toml", []byte(facts), 0o600), os.Remove(path+".key"),
+	); err != nil {
 		t.Fatal(err)
 	}
 }

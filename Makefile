@@ -45,9 +45,9 @@ faults: setup
 	REGKEY_FAULTS=all $(GO) test ./enroll -run '^TestResumeOutlivesFailingFiles$$' -count=1
 	REGKEY_FAULTS=all $(GO) test ./keys -run '^Test(ProtectStopped|CreateFails)$$' -v -count=1
 
-## kills: kill everybody who has a part in a token at every moment; some minutes. The tests take every third
+## kills: kill everybody who has a part in a token, and pull the token out, at every moment; some minutes. The tests take every third
 kills: setup
-	REGKEY_KILLS=all $(GO) test ./internal/e2e -run '^TestKilled$$' -v -count=1 -timeout 30m
+	REGKEY_KILLS=all $(GO) test ./internal/e2e -run '^Test(Killed|PulledOutWhileRotating)$$' -v -count=1 -timeout 30m
 
 ## setup: install what is missing, saying what
 setup:

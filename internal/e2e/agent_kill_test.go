@@ -8,7 +8,6 @@ package e2e
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -113,10 +112,10 @@ func moments(unlocking time.Duration) []moment {
 	}
 }
 
-// some is every third moment, from the n-th on; all of them where REGKEY_KILLS is "all", as with "make
-// kills": each takes some seconds, most of them for unlocking a key.
+// some is every third moment, from the n-th on, or all: each takes some seconds, most of them for
+// unlocking a key.
 func some(all []moment, n int) []moment {
-	if os.Getenv("REGKEY_KILLS") == "all" {
+	if everyMoment {
 		return all
 	}
 	var third []moment

@@ -24,6 +24,7 @@ func TestAskedOnce(t *testing.T) {
 		"pin p384":           func(t *testing.T) *lockedUser { return withPIN(t, "p384") },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			u := make(t)
 			root := threeCrates(t, u.Lab)
 			s := u.openShell(t, "xterm-256color")
@@ -34,7 +35,7 @@ func TestAskedOnce(t *testing.T) {
 			contains(t, "the next run", s.asks(0, root, publishAll), "Published top v1.0.1")
 
 			// Once it is dropped, cargo asks again. One operation takes less than the time limit.
-			must(t, u.Lab, "", "", "regkey", "agent", "start", "--ttl", "3s")
+			must(t, u.Lab, "", "", "regkey", "agent", "start", "--ttl", "6s")
 			s.asks(1, root, "cargo yank --registry lab low@1.0.0")
 			u.awaitLocked(t)
 			s.asks(1, root, "cargo yank --undo --registry lab low@1.0.0")

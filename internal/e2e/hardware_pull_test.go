@@ -102,24 +102,28 @@ func TestPulledOutWhileMakingAKey(t *testing.T) {
 const rotationShares = 4
 
 func TestPulledOutWhileRotating(t *testing.T) {
+	step := 3 // of so many commands one is cut off
+	if everyMoment {
+		step = 1
+	}
 	for _, how := range pulls {
 		var mu sync.Mutex
 		var struck []int
 		t.Run(how, func(t *testing.T) {
-			for share := 1; share <= rotationShares; share++ {
+			for share := range rotationShares {
 				t.Run(fmt.Sprint(share), func(t *testing.T) {
 					t.Parallel()
-					for nth := share; nth < 400 && cutRotation(t, how, nth); nth += rotationShares {
+					for n := share; n < 400 && cutRotation(t, how, 1+n*step); n += rotationShares {
 						mu.Lock()
-						struck = append(struck, nth)
+						struck = append(struck, n)
 						mu.Unlock()
 					}
 				})
 			}
 		})
 		slices.Sort(struck)
-		if n := len(struck); !t.Failed() && (n < 40 || struck[n-1] != n) {
-			t.Errorf("%s: not every command was cut off, but %v", how, struck)
+		if n := len(struck); !t.Failed() && (n < 40/step || struck[n-1] != n-1) {
+			t.Errorf("%s: not one command of %d was cut off, but %v", how, step, struck)
 		}
 	}
 }

@@ -14,6 +14,9 @@ import (
 	"github.com/cargo-regkey/regkey/internal/realcargo"
 )
 
+// everyMoment is for "make kills", which leaves nothing out; the tests take every third.
+var everyMoment = os.Getenv("REGKEY_KILLS") == "all"
+
 // bin holds the programs, built once, and fixtures the one that serves virtual tokens, where it is of use.
 var bin, fixtures string
 

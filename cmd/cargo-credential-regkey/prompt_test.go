@@ -175,6 +175,7 @@ func TestPromptOpensTheKey(t *testing.T) {
 		if _, err := token.Verify(s.end().token(t), key.Public()); err != nil {
 			t.Errorf("%s: %v", operation, err)
 		}
+		s.await("\r\n", 1) // the terminal may be read later than the answer
 		if want := prompt + "\r\n"; s.shown() != want {
 			t.Errorf("the screen shows %q instead of %q", s.shown(), want)
 		}

@@ -129,13 +129,15 @@ func TestCrashes(t *testing.T) {
 		if s.versions == 1 && len(s.revoked) > 0 {
 			continue // no keyset is sent
 		}
+		begun := s.begin(t)
 		for steps := range 3 {
 			for _, others := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s, %d steps, others %v", s.name, steps, others), func(t *testing.T) {
-					s.crash(s.begin(t), steps, others)
+					s.crash(begun.on(t).copy(true), steps, others)
 				})
 			}
 		}
+		begun.on(t)
 	}
 }
 

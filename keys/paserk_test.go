@@ -100,7 +100,7 @@ func textOf(t *testing.T, a keys.Algorithm, kind string) string {
 	return key.Public().ID().String()
 }
 
-// TestMangledText changes each byte of each text to each other value. Base64 without slack and
+// TestMangledText changes each byte of each text to other values. Base64 without slack and
 // prefixes without synonyms mean that what still parses is another value with that very text;
 // a k4 secret also carries its public half, so no change of it is ever accepted.
 func TestMangledText(t *testing.T) {
@@ -113,8 +113,9 @@ func TestMangledText(t *testing.T) {
 				}
 				for i := range len(text) {
 					for b := range 256 {
-						// Of the bytes that base64 has none of, every eighth will do.
-						if byte(b) == text[i] || b > 'z' && b%8 != i%8 {
+						// Of the bytes that base64 has none of every eighth will do, and of P-384's, which cost
+						// arithmetic on the curve, every fourth.
+						if byte(b) == text[i] || b > 'z' && b%8 != i%8 || a == keys.P384 && b%4 != i%4 {
 							continue
 						}
 						mangled := text[:i] + string([]byte{byte(b)}) + text[i+1:]

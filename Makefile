@@ -35,9 +35,9 @@ demo:
 	@./scripts/setup demo
 	$(GO) run ./internal/demo
 
-## test: all tests, with the race detector
+## test: all tests, with the race detector; three packages at a time, as one of them waits most of the time
 test: setup
-	$(GO) test -race -timeout 15m ./...
+	$(GO) test -race -p 3 -timeout 15m ./...
 
 ## faults: stop every operation at every call in every way; some minutes. The tests run a sample
 faults: setup

@@ -28,7 +28,6 @@ func alone(checks []keys.Check, by []keys.PublicKey) int {
 // Among good signatures of several keys one stands that is changed somewhere, at each place.
 func TestFirstBad(t *testing.T) {
 	var checks []keys.Check
-	var by []keys.PublicKey
 	for i := range 18 {
 		key := generate(t, algorithms[i%9/8])
 		verifier := key.Public().Verifier()
@@ -38,7 +37,7 @@ func TestFirstBad(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			checks, by = append(checks, keys.Check{By: verifier, Message: message, Signature: signature}), append(by, key.Public())
+			checks = append(checks, keys.Check{By: verifier, Message: message, Signature: signature})
 		}
 	}
 	if got := keys.FirstBad(checks); got != len(checks) {

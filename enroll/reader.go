@@ -35,7 +35,8 @@ func (l *Lifecycle) reader(e *Enrolment, k *SignedKeyset) (record keys.Record, s
 		return keys.Record{}, false, err
 	}
 	entry, listed := k.Entry(record.Public.ID())
-	return record, listed && l.reads(entry, revoked) && l.hasSecret(record.Name), nil
+	here, err := l.hasSecret(record.Name)
+	return record, listed && l.reads(entry, revoked) && here, err
 }
 
 // reads reports whether a key with that line can still read.
@@ -44,9 +45,12 @@ func (l *Lifecycle) reads(e Entry, revoked []keys.ID) bool {
 }
 
 // hasSecret reports whether the software key's secret is here: the public facts may outlive it.
-func (l *Lifecycle) hasSecret(name string) bool {
+func (l *Lifecycle) hasSecret(name string) (bool, error) {
 	_, err := atomicfile.Stat(l.Keys.Path(name))
-	return err == nil
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // FitsReader reports whether a key of that name, which is here or is yet to be made, can come in as
@@ -62,7 +66,10 @@ func (l *Lifecycle) FitsReader(name string) (bool, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return isFree(path)
 	}
-	if err != nil || record.Protection == keys.Hardware || !l.hasSecret(name) {
+	if err != nil || record.Protection == keys.Hardware {
+		return false, err
+	}
+	if here, err := l.hasSecret(name); err != nil || !here {
 		return false, err
 	}
 	revoked, err := l.State().revoked()

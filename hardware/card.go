@@ -89,10 +89,12 @@ func (e statusError) Error() string { return fmt.Sprintf("the card answered %04x
 
 // Status words (ISO/IEC 7816-4, section 5.6; SP 800-73-4, part 2, section 5.6).
 const (
-	statusSecurity   statusError = 0x6982
-	statusConditions statusError = 0x6985
-	statusBadData    statusError = 0x6a80
-	statusUnknown    statusError = 0x6d00
+	statusSecurity     statusError = 0x6982
+	statusConditions   statusError = 0x6985
+	statusBadData      statusError = 0x6a80
+	statusUnsupported  statusError = 0x6a81
+	statusUnknown      statusError = 0x6d00
+	statusUnknownClass statusError = 0x6e00
 )
 
 // A readerError is an error code of PC/SC: the card was not reached.

@@ -274,6 +274,22 @@ func TestPulledOutWhileLooking(t *testing.T) {
 	}
 }
 
+// A token that knows no serial numbers has none. One that only did not answer this time is no other token: a
+// key made in it would never be found again.
+func TestSerialIsRefused(t *testing.T) {
+	card, _ := insert(t, virtualpiv.Options{})
+	for status, has := range map[uint16]bool{0x6d00: true, 0x6e00: true, 0x6a81: true, 0x6f00: false, 0x6982: false, 0x6985: false} {
+		card.Order(virtualpiv.Fault{Kind: virtualpiv.Answer, Instruction: 0xf8, Status: status})
+		token, err := Open(t.Context(), 0)
+		if has != (err == nil) || err == nil && token.Serial() != 0 {
+			t.Errorf("%04x: %+v, %v", status, token, err)
+		}
+		if err == nil {
+			_ = token.Close()
+		}
+	}
+}
+
 // Tokens without Yubico's other applets end the PIN's status in the way of the standard.
 func TestClosingWithoutAnotherApplet(t *testing.T) {
 	card, _, token, _ := keyed(t, v574, PINOnce, TouchNever)

@@ -177,8 +177,7 @@ func (o *opener) take(ctx context.Context, reader string, patient bool) (*Token,
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil, err // the token is closed when it answers
 	}
-	// Tokens of other makers may have no serial number: 0 then, which only "any token" finds.
-	if errors.As(err, new(statusError)) || errors.Is(err, errNotFound) {
+	if hasNoSerial(err) {
 		t.serial, err = 0, nil
 	}
 	if err != nil {
@@ -189,6 +188,17 @@ func (o *opener) take(ctx context.Context, reader string, patient bool) (*Token,
 		return nil, err
 	}
 	return t, nil
+}
+
+// hasNoSerial reports whether a token has answered that it knows no such question. Tokens of other makers may
+// have no serial number: 0 then, which only "any token" finds. Any other refusal says nothing of that, and a key
+// with such a record would not be found again.
+func hasNoSerial(err error) bool {
+	var status statusError
+	if !errors.As(err, &status) {
+		return errors.Is(err, errNotFound)
+	}
+	return slices.Contains([]statusError{statusUnknown, statusUnknownClass, statusUnsupported}, status)
 }
 
 // connect waits for the programs of this project first, then for others.

@@ -67,7 +67,7 @@ func Start(dir string) (*Daemon, error) {
 func (d *Daemon) Socket() string { return d.socket }
 
 // Close stops the daemon and drops its clients. A command that waits for a finger is waited
-// for.
+// for; a client that is just leaving by itself is no failure.
 func (d *Daemon) Close() error {
 	d.mu.Lock()
 	if d.closed {
@@ -77,7 +77,9 @@ func (d *Daemon) Close() error {
 	d.closed = true
 	err := d.listener.Close()
 	for c := range d.clients {
-		err = errors.Join(err, c.conn.Close())
+		if left := c.conn.Close(); !errors.Is(left, net.ErrClosed) {
+			err = errors.Join(err, left)
+		}
 	}
 	d.changed.Broadcast()
 	d.mu.Unlock()
@@ -106,8 +108,9 @@ func (d *Daemon) accept() {
 }
 
 // Insert plugs a token in: a reader of that name appears, with the card in it and powered. An
-// empty reader of that name takes the card, and a token under it is pulled out first. Names have at most 127 bytes; the
-// reader names of YubiKeys begin with "Yubico YubiKey". Inserting a seventeenth is a panic.
+// empty reader of that name takes the card, and a token under it is pulled out first. Names
+// have at most 127 bytes; the reader names of YubiKeys begin with "Yubico YubiKey". Inserting
+// a seventeenth is a panic.
 func (d *Daemon) Insert(readerName string, card *virtualpiv.Card) {
 	if readerName == "" || len(readerName) >= nameSize {
 		panic(fmt.Sprintf("pcsc: no reader can be called %q", readerName))

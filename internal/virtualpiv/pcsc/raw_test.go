@@ -29,6 +29,18 @@ func started(t *testing.T) (*Daemon, *virtualpiv.Card) {
 	return d, card
 }
 
+// A client that leaves while the daemon ends is no failure of the daemon.
+func TestClosingWhileClientsLeave(t *testing.T) {
+	for range 50 {
+		d, _ := started(t)
+		r := dial(t, d)
+		go func() { _ = r.Conn.Close() }()
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // raw is one client.
 type raw struct {
 	*testing.T

@@ -35,11 +35,11 @@ demo:
 	@./scripts/setup demo
 	$(GO) run ./internal/demo
 
-## test: all tests, with the race detector; three packages at a time, as one of them waits most of the time
+## test: all tests, with the race detector; three packages at a time, as they wait for terminals and cargo; the longest first
 test: setup
-	$(GO) test -race -p 3 -timeout 15m ./...
+	$(GO) test -race -p 3 -timeout 15m ./internal/e2e ./cmd/regkey ./...
 
-## faults: stop every operation at every call in every way; some minutes. The tests run a sample
+## faults: stop every operation at every call in every way; about half an hour. The tests run a sample
 faults: setup
 	REGKEY_FAULTS=all $(GO) test ./cmd/regkey -run '^TestFaults$$' -v -count=1 -timeout 60m
 	REGKEY_FAULTS=all $(GO) test ./enroll -run '^TestResumeOutlivesFailingFiles$$' -count=1

@@ -170,7 +170,7 @@ func (c *Config) globalProviders() ([]Provider, error) {
 func (c *Config) resolve(p Provider) Provider {
 	program := p.Command[0]
 	if len(p.Command) == 1 && !slices.Contains(builtIn, program) {
-		if words, origin, err := providerIn(c.files, "credential-alias", program); err == nil && words != nil {
+		if words, origin, err := providerIn(c.files, aliasKeys(program)...); err == nil && words != nil {
 			p = Provider{Command: words, Origin: origin}
 		}
 	}
@@ -179,6 +179,12 @@ func (c *Config) resolve(p Provider) Provider {
 		p.Command = slices.Concat([]string{filepath.Join(c.base(p.Origin), program)}, p.Command[1:])
 	}
 	return p
+}
+
+// aliasKeys is where cargo 1.95 looks for the alias of a program: it takes the dots in the name for those between the
+// keys of tables, so that the key "a.b" in quotes is no alias of a.b, and a table a with the key b is one.
+func aliasKeys(program string) []string {
+	return append([]string{"credential-alias"}, strings.Split(program, ".")...)
 }
 
 // base is the folder that relative paths count from: the one that holds ".cargo".

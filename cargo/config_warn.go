@@ -139,7 +139,7 @@ func (w *warner) aliases() {
 	if len(w.provider) != 1 {
 		return // cargo looks for an alias only if there are no arguments
 	}
-	keys := []string{"credential-alias", w.provider[0]}
+	keys := aliasKeys(w.provider[0])
 	for _, f := range w.config.files {
 		if f.value(keys...) != nil {
 			w.add(f.origin(keys...), "this alias makes cargo start another program instead of %s; delete it", w.provider[0])

@@ -19,6 +19,8 @@ import (
 	"testing"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/cargo-regkey/regkey/internal/lab"
 )
 
 // unreliable is the real registry behind something that, while it drops, forwards keysets and lets
@@ -40,7 +42,11 @@ func startUnreliable(t *testing.T, data string) *unreliable {
 		t.Fatal(err)
 	}
 	front := "http://" + listener.Addr().String()
-	behind := freeAddress(t)
+	behind, release, err := lab.Reserve() // where --url is given the program does not tell its port
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(release)
 	cmd := exec.Command(filepath.Join(programs, "regkey-registry"), "serve", "--listen", behind, "--data", data, "--url", front)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -85,17 +91,6 @@ func startUnreliable(t *testing.T, data string) *unreliable {
 	t.Cleanup(func() { _ = server.Close() })
 	u.index = first.Index
 	return u
-}
-
-// freeAddress is one that nobody listens on: the program can't tell its port where --url is given.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
 }
 
 // user runs regkey in a home of its own, without a terminal.

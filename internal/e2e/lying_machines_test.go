@@ -5,7 +5,6 @@ package e2e
 import (
 	"context"
 	"io/fs"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -92,14 +91,11 @@ func newScene(t *testing.T, args ...string) *scene {
 // open starts the registry, which the world knows by a name that the proxies alone can tell.
 func (s *scene) open(args ...string) {
 	s.t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	address, release, err := lab.Reserve()
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	address := free.Addr().String()
-	if err := free.Close(); err != nil {
-		s.t.Fatal(err)
-	}
+	s.t.Cleanup(release)
 	s.address = &url.URL{Scheme: "http", Host: address}
 	s.registry = serve(s.t, newLab(s.t), append([]string{"--listen", address, "--url", "http://" + liedAbout}, args...)...)
 	s.index = s.registry.Index

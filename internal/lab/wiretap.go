@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -17,8 +16,9 @@ import (
 
 // A Wiretap stands between everybody and a registry, and keeps every request.
 type Wiretap struct {
-	server *httptest.Server
-	target *url.URL
+	server  *httptest.Server
+	target  *url.URL
+	release func() // the registry's address
 
 	mu       sync.Mutex
 	requests []Captured
@@ -38,26 +38,25 @@ func (c Captured) Mutation() bool {
 
 // ServeTapped starts a wiretap, and behind it a registry that the world knows by the wiretap's URL.
 func (l *Lab) ServeTapped(ctx context.Context, data string, args ...string) (*Wiretap, *Registry, error) {
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	address, release, err := Reserve() // where --url is given the registry does not tell its port
 	if err != nil {
 		return nil, nil, err
 	}
-	address := free.Addr().String()
-	if err := free.Close(); err != nil {
-		return nil, nil, err
-	}
-	w := &Wiretap{target: &url.URL{Scheme: "http", Host: address}}
+	w := &Wiretap{target: &url.URL{Scheme: "http", Host: address}, release: release}
 	w.server = httptest.NewServer(w)
 	r, err := l.Serve(ctx, data, append([]string{"--listen", address, "--url", w.server.URL}, args...)...)
 	if err != nil {
-		w.server.Close()
+		w.Close()
 		return nil, nil, err
 	}
 	return w, r, nil
 }
 
 // Close ends the wiretap; the registry behind it goes on.
-func (w *Wiretap) Close() { w.server.Close() }
+func (w *Wiretap) Close() {
+	w.server.Close()
+	w.release()
+}
 
 // Requests are those captured so far, oldest first.
 func (w *Wiretap) Requests() []Captured {

@@ -97,7 +97,7 @@ func (s *scene) shown() string {
 // await returns when the screen has shown text the given number of times.
 func (s *scene) await(text string, times int) {
 	s.t.Helper()
-	limit := time.After(20 * time.Second)
+	limit := time.After(3 * time.Minute)
 	for strings.Count(s.shown(), text) < times {
 		select {
 		case <-s.changed:

@@ -43,7 +43,7 @@ func signByAgent(ts *testscript.TestScript, neg bool, args []string) {
 
 // stopAgents ends the agents of all home folders of a script.
 func stopAgents(t *testing.T, dir string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	entries, err := os.ReadDir(dir)
 	if err != nil {

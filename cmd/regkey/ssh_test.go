@@ -39,7 +39,7 @@ func startSSHAgent(ts *testscript.TestScript, _ bool, args []string) {
 	})
 	ts.Defer(stop)
 	sshAgents.Store(ts, stop)
-	for until := time.Now().Add(30 * time.Second); ; {
+	for until := time.Now().Add(3 * time.Minute); ; {
 		if conn, err := net.Dial("unix", socket); err == nil {
 			_ = conn.Close()
 			break

@@ -82,7 +82,7 @@ func TestNoAgent(t *testing.T) {
 		if _, err := agent.Dial(t.Context(), home); !errors.Is(err, agent.ErrNoAgent) || errors.Is(err, agent.ErrOff) {
 			t.Errorf("%s: %v", what, err)
 		}
-		if took := time.Since(begun); took > time.Second {
+		if took := time.Since(begun); took > 4*time.Second { // one that hangs is given five
 			t.Errorf("%s: it took %v", what, took)
 		}
 	}
@@ -222,7 +222,7 @@ func TestHangingAgent(t *testing.T) {
 	}
 }
 
-// TestWaiting: who says "wait" is waited for, and a finger is told of.
+// TestWaiting: who says "wait" is waited for, for longer than who says nothing, and a finger is told of.
 func TestWaiting(t *testing.T) {
 	agent.Impatient(t, 300*time.Millisecond)
 	home, _ := enrolled(t)
@@ -233,13 +233,19 @@ func TestWaiting(t *testing.T) {
 			_, _ = fmt.Fprintln(conn, line)
 		}
 	})
-	var told []string
-	text, err := dial(t, home).Token(t.Context(), publish, func(serial uint32) func() {
-		told = append(told, fmt.Sprint(serial))
-		return func() { told = append(told, "done") }
-	})
-	if err != nil || text != "v4.public.A" || strings.Join(told, " ") != "7 done" {
-		t.Errorf("%q, %v, told %q", text, err, told)
+	for late := time.Now().Add(time.Minute); ; {
+		var told []string
+		text, err := dial(t, home).Token(t.Context(), publish, func(serial uint32) func() {
+			told = append(told, fmt.Sprint(serial))
+			return func() { told = append(told, "done") }
+		})
+		if errors.As(err, new(*agent.SilentError)) && time.Now().Before(late) {
+			continue // the machine did something else for as long as that
+		}
+		if err != nil || text != "v4.public.A" || strings.Join(told, " ") != "7 done" {
+			t.Errorf("%q, %v, told %q", text, err, told)
+		}
+		return
 	}
 }
 

@@ -222,7 +222,7 @@ func start(t testing.TB, home, bin string) agent.Status {
 // stop ends whatever agent home has.
 func stop(t testing.TB, home string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	client, err := agent.Reach(ctx, home)
 	if err == nil {
@@ -261,7 +261,7 @@ func add(t testing.TB, home string, key *keys.SoftwareKey) {
 // awaitEnd waits until a process is gone.
 func awaitEnd(t testing.TB, pid int) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(2 * time.Millisecond) {
 		if err := syscall.Kill(pid, 0); err != nil {
 			return
 		}

@@ -121,7 +121,7 @@ func awaitAgents(t *testing.T, program string, want ...int) {
 		return // they can't be counted
 	}
 	var found []int
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		found = nil
 		entries, err := os.ReadDir("/proc")
 		if err != nil {

@@ -60,7 +60,7 @@ func startAgent(t *testing.T) (socket string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	for until := time.Now().Add(10 * time.Second); ; {
+	for until := time.Now().Add(3 * time.Minute); ; {
 		if conn, err := net.Dial("unix", socket); err == nil {
 			_ = conn.Close()
 			return socket

@@ -63,7 +63,13 @@ func startBus(t *testing.T) {
 // A fakeLogin is on the bus by logind's name.
 type fakeLogin struct {
 	bus      *dbus.Conn
-	inhibits chan *os.File // what is closed when a holder lets the machine sleep
+	inhibits chan inhibitor
+}
+
+// An inhibitor is a pipe: when who holds the end that was given away closes it, the machine may sleep.
+type inhibitor struct {
+	ours  *os.File // which is at its end then
+	given int      // this process closes its own copy when the holder has one
 }
 
 // Inhibit is what logind offers to those who want to be waited for.
@@ -80,9 +86,42 @@ func (l *fakeLogin) Inhibit(what, _, _, mode string) (dbus.UnixFD, *dbus.Error) 
 		return 0, dbus.MakeFailedError(err)
 	}
 	_ = w.Close()
-	l.inhibits <- r
-	time.AfterFunc(time.Second, func() { _ = unix.Close(fd) }) // the bus has sent its copy by then
+	l.inhibits <- inhibitor{r, fd}
 	return dbus.UnixFD(fd), nil
+}
+
+// inhibited waits until somebody holds an inhibitor, and returns what is at its end when that one lets go.
+func (l *fakeLogin) inhibited(t *testing.T) *os.File {
+	t.Helper()
+	i := within(t, "the wish to be waited for", l.inhibits)
+	t.Cleanup(func() { _ = i.ours.Close() })
+	pipe, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", i.given))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The holder is in this process too, so that three of its files are the pipe.
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		found, err := filepath.Glob("/proc/self/fd/*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ends := 0
+		for _, file := range found {
+			if target, _ := os.Readlink(file); target == pipe {
+				ends++
+			}
+		}
+		if ends == 3 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("who wanted to be waited for does not get what says so")
+		}
+	}
+	if err := unix.Close(i.given); err != nil {
+		t.Fatal(err)
+	}
+	return i.ours
 }
 
 func newFakeLogin(t *testing.T) *fakeLogin {
@@ -92,7 +131,7 @@ func newFakeLogin(t *testing.T) *fakeLogin {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = bus.Close() })
-	l := &fakeLogin{bus, make(chan *os.File, 8)}
+	l := &fakeLogin{bus, make(chan inhibitor, 8)}
 	if err := bus.Export(l, loginPath, loginManager); err != nil {
 		t.Fatal(err)
 	}
@@ -109,12 +148,15 @@ func (l *fakeLogin) prepareForSleep(t *testing.T, before bool) {
 	}
 }
 
+// patience bounds every wait for something that takes milliseconds, on the slowest machine.
+const patience = 3 * time.Minute
+
 // within waits for something that must come.
 func within[T any](t *testing.T, what string, c <-chan T) (value T) {
 	t.Helper()
 	select {
 	case value = <-c:
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatalf("%s does not come", what)
 	}
 	return value
@@ -130,7 +172,7 @@ func TestSuspend(t *testing.T) {
 	go func() { ended <- Serve(ctx, Options{Home: home, Suspend: Sleeps(ctx)}) }()
 	client := awaitAgent(t, home)
 	for range 2 {
-		delay := within(t, "the wish to be waited for", login.inhibits)
+		delay := login.inhibited(t)
 		if err := client.Add(ctx, "laptop", laptop.Secret()); err != nil {
 			t.Fatal(err)
 		}
@@ -159,7 +201,7 @@ func TestSuspend(t *testing.T) {
 
 func awaitAgent(t *testing.T, home string) *agent.Client {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		client, err := agent.Reach(t.Context(), home)
 		if err == nil {
 			return client

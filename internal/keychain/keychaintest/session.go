@@ -24,7 +24,7 @@ const (
 	login       = secretsPath + "/collection/login"
 
 	// startLimit is far above what starting takes.
-	startLimit = 30 * time.Second
+	startLimit = 3 * time.Minute
 )
 
 // The bus knows no services that it could start by itself.

@@ -49,7 +49,8 @@ func (i *Intent) subject() string {
 func (i *Intent) Idle() bool { return i.Kind != KindRotate && !i.signed() }
 
 // EndIntent takes an intent of one step out of the journal: if err is nil because it is complete, and
-// otherwise only where nothing of it can stand or come to stand. It returns err, and its own.
+// otherwise only where nothing of it can stand or come to stand. It returns err, and its own; as a [*LeftError]
+// where the intent stays.
 func (l *Lifecycle) EndIntent(i *Intent, err error) error {
 	journal := OpenJournal(l.Home)
 	if err != nil {
@@ -58,10 +59,23 @@ func (l *Lifecycle) EndIntent(i *Intent, err error) error {
 			return err
 		}
 		if openErr != nil || l.mayStand(now) {
-			return errors.Join(err, openErr)
+			return &LeftError{errors.Join(err, openErr)}
 		}
 	}
-	return errors.Join(err, journal.End(i))
+	return errors.Join(err, journal.endOrLeft(i))
+}
+
+// endOrLeft is [Journal.End] of an intent of one step. Where somebody still has to hear of it the failure is a
+// [*LeftError].
+func (j *Journal) endOrLeft(i *Intent) error {
+	err := j.End(i)
+	if err == nil {
+		return nil
+	}
+	if now, openErr := j.open(i.ID); errors.Is(openErr, fs.ErrNotExist) || openErr == nil && now.Idle() {
+		return err
+	}
+	return &LeftError{err}
 }
 
 // mayStand reports whether something of an intent of one step stands or waits. What was refused of an
@@ -81,7 +95,7 @@ func (l *Lifecycle) endRevocations(account string, names ...string) error {
 		if i.Kind != KindRevoke || i.Step(l.Index, account) == nil || !slices.Contains(names, i.Old) {
 			continue
 		}
-		if err := journal.End(i); err != nil {
+		if err := journal.endOrLeft(i); err != nil {
 			return err
 		}
 	}

@@ -157,18 +157,18 @@ func (l *Lifecycle) now() time.Time { return l.Now().UTC().Truncate(time.Second)
 // Settle sends the signed bytes that an earlier run left behind, and records the outcome on this
 // machine. If the registry refuses them, and does not show that it had accepted them before another
 // version followed, they are dropped and the old state stays. It returns the keyset if it was
-// accepted, and whether there was one to send.
+// accepted, and whether there was one to send. Where the bytes go on waiting the error is a [*LeftError].
 func (l *Lifecycle) Settle(ctx context.Context) (accepted *SignedKeyset, found bool, err error) {
 	p, err := l.State().pending()
 	if err != nil || p == nil {
-		return nil, false, err
+		return nil, false, l.Left(err)
 	}
 	k, err := l.submit(ctx, p)
 	var refusal Refusal
 	if errors.As(err, &refusal) {
 		return nil, true, nil
 	}
-	return k, true, err
+	return k, true, l.Left(err)
 }
 
 // submit sends p, having stored it, and stores its outcome.
@@ -312,7 +312,8 @@ func (l *Lifecycle) change(ctx context.Context, next *Keyset, after Enrolment, s
 	return l.send(ctx, signed, after, standing, attestations)
 }
 
-// send stores what is signed, and submits it. What the registry would refuse is found before.
+// send stores what is signed, and submits it. What the registry would refuse is found before. Where the bytes
+// wait to be sent again the error is a [*LeftError].
 func (l *Lifecycle) send(ctx context.Context, signed *SignedKeyset, after Enrolment, standing Standing, attestations [][]string) (*SignedKeyset, error) {
 	if err := standing.Accept(signed); err != nil {
 		return nil, err
@@ -322,9 +323,10 @@ func (l *Lifecycle) send(ctx context.Context, signed *SignedKeyset, after Enrolm
 		return nil, err
 	}
 	if err := l.progress(signed, StepSigned); err != nil {
-		return nil, err
+		return nil, l.Left(err)
 	}
-	return l.submit(ctx, p)
+	k, err := l.submit(ctx, p)
+	return k, l.Left(err)
 }
 
 // enrolled is the enrolment and the pinned keyset, or an error that says why there is none.

@@ -48,7 +48,7 @@ func (a *app) enroll(ctx context.Context, home string, t target, record keys.Rec
 	life, client := a.lifecycleAs(home, t.index, o.account, o.insecure)
 	discovery, err := client.Discover(ctx)
 	if err != nil {
-		return err
+		return life.Left(err)
 	}
 	life.Former = discovery.Former
 	if old == nil || hasLeftBehind(home, old) {
@@ -99,6 +99,8 @@ func (a *app) carryOutEnrolment(ctx context.Context, life *enroll.Lifecycle, t t
 	outcome, cargoErr := a.configureCargo(t, o.leaveCargo)
 	if cargoErr == nil || errors.Is(cargoErr, errByHand) {
 		cargoErr = errors.Join(cargoErr, life.EndIntent(intent, nil))
+	} else {
+		cargoErr = &enroll.LeftError{Err: cargoErr}
 	}
 	err = errors.Join(a.reportEnrolment(t, plan.Key, done, outcome, o), cargoErr)
 	a.suggestBackup(life, done)

@@ -88,7 +88,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitCancelled
 	case errors.As(err, new(*enroll.DistrustError)), errors.As(err, &problems) && problems.distrusted:
 		return exitDistrust // also where something is left: trying again will not help
-	case errors.As(err, new(*leftError)):
+	case errors.As(err, new(*leftError)), errors.As(err, new(*enroll.LeftError)):
 		return exitLeft
 	case errors.Is(err, errByHand):
 		return exitByHand

@@ -133,7 +133,7 @@ func faultOperations() []operation {
 			command: askToJoin(exitByHand), check: joins,
 		},
 		{
-			name: "enroll, let in", prepare: steps(asked, does(approve)),
+			name: "enroll, let in", left: true, prepare: steps(asked, does(approve)),
 			command: askToJoin(0), check: spareWorks,
 		},
 		{name: "approve", prepare: asked, command: approve, host: "one", check: steps(does(askToJoin(0)), spareWorks)},
@@ -145,8 +145,8 @@ func faultOperations() []operation {
 		},
 		{name: "rotate --all", prepare: atBoth, command: everywhere, host: "two"},
 		{name: "rotate --all, unnamed", prepare: atBoth, command: types("laptop", "rotate", "--all", "--yes"), host: "two", once: true},
-		{name: "rotate --resume", prepare: steps(atBoth, half), command: types("laptop", "rotate", "--resume", "--yes"), host: "two"},
-		{name: "rotate --abandon", prepare: steps(atBoth, half), command: types("laptop", "rotate", "--abandon", "--yes"), host: "two", anew: true},
+		{name: "rotate --resume", left: true, prepare: steps(atBoth, half), command: types("laptop", "rotate", "--resume", "--yes"), host: "two"},
+		{name: "rotate --abandon", left: true, prepare: steps(atBoth, half), command: types("laptop", "rotate", "--abandon", "--yes"), host: "two", anew: true},
 		{name: "revoke, by the key", prepare: withCI, command: types("laptop", "revoke", "--registry", "one", "ci", "--reason", "lost", "--yes"), host: "one", check: ciIsEnded},
 		{
 			name: "revoke, by a manager", prepare: steps(withCI, loseCI), host: "one",

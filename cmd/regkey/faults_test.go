@@ -29,6 +29,8 @@ type operation struct {
 	lab func(t *testing.T, l *faultLab)
 	// once says that the command, run again after it has succeeded, does more of the same.
 	once bool
+	// left says that the preparations leave something already, of which a run that fails at once says nothing.
+	left bool
 	// anew says that it is right to sign another version of a number: so one that was sent can never stand.
 	anew bool
 	// check looks at what must be so in the end beyond what is checked of every operation; may be nil.
@@ -240,7 +242,7 @@ func (o operation) stopped(lab *faultLab, p point, right []string) (err error) {
 	case !reached || stopped != p.call:
 		return fmt.Errorf("another call was made than when it was recorded: %v", stopped)
 	}
-	if err := o.between(w, c, exit); err != nil {
+	if err := o.between(w, c, p, exit); err != nil {
 		return fmt.Errorf("after the fault: %w", err)
 	}
 	if exit == c.exit && o.once {
@@ -260,25 +262,31 @@ func (o operation) stopped(lab *faultLab, p point, right []string) (err error) {
 }
 
 // between looks at what a fault has left: keys that work, files that can be read, and a word of it.
-func (o operation) between(w *world, c command, exit int) error {
+func (o operation) between(w *world, c command, p point, exit int) error {
 	if o.host != "" {
 		if err := w.anyKeyWorks(c.machine, o.host); err != nil {
 			return err
 		}
 	}
 	waits, err := filepath.Glob(filepath.Join(w.home(c.machine), "registries", "*", "p*.toml")) // pending, proposal
-	if err != nil || exit == c.exit || len(waits) == 0 {
+	if err != nil || exit == c.exit {
 		return err
 	}
 	before := w.said.Len()
 	w.run(noFaults(), at(c.machine, "keyset", "pins"))
 	said := w.said.String()[before:]
-	for _, words := range []string{"is not complete", "is being given up", "its answer is not known", "waits to be let in"} {
-		if strings.Contains(said, words) {
-			return nil
-		}
+	told := slices.ContainsFunc([]string{"is not complete", "is being given up", "its answer is not known", "waits to be let in"}, func(words string) bool {
+		return strings.Contains(said, words)
+	})
+	switch crashed := strings.HasPrefix(string(p.mode), "crash"); {
+	case len(waits) > 0 && !told:
+		return errors.New("signed bytes wait, and another command does not say so")
+	case !crashed && told && !o.left && exit != exitLeft && exit != exitDistrust:
+		return fmt.Errorf("something is left, and the exit code is %d", exit)
+	case !crashed && !told && exit == exitLeft && !slices.Contains(c.args, "--certificate"): // of which nothing is kept here
+		return errors.New("nothing is left, and the exit code says that something is")
 	}
-	return errors.New("signed bytes wait, and another command does not say so")
+	return nil
 }
 
 // ended looks at what a command left that was not disturbed: what it has reported is durable.

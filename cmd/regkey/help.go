@@ -41,8 +41,9 @@ Exit codes:
    3  refused by the registry
    4  cancelled
    5  something is left to do by hand, as printed
-   6  something was begun and is not complete: "regkey rotate --resume" or "--abandon";
-      from "regkey status --check": something wants attention
+   6  something was begun and is not complete, or was sent and its answer is not known: the same
+      command goes on, for a rotation also "regkey rotate --resume" or "--abandon"; from
+      "regkey status --check": something wants attention
    7  the registry contradicts what this machine knows of it, and is not believed
 `
 

@@ -156,7 +156,7 @@ func hintRegistry(err error) []string {
 		return []string{"anyone on the way can read and change plain http: use https, or, if you know better, add --insecure-http"}
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return []string{"nothing listens there: is the registry running, and is the index URL right?"}
-	case errors.As(err, &network), errors.As(err, &status):
+	case errors.As(err, &network), errors.As(err, &status), errors.As(err, new(*enroll.LeftError)):
 		return []string{"run the same command again later: it completes what was begun"}
 	}
 	return nil

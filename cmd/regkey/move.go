@@ -49,6 +49,14 @@ func unfinishedMoves(home string) (lines []string) {
 	return lines
 }
 
+// halfMoved is the error of a move that another run has to complete.
+func halfMoved(home string, err error) error {
+	if len(unfinishedMoves(home)) == 0 {
+		return err
+	}
+	return &enroll.LeftError{Err: err}
+}
+
 // follow moves the enrolments at an index URL from before, if the registry says that it has one where
 // this machine is enrolled. It reports whether there was something to move.
 func (a *app) follow(ctx context.Context, life *enroll.Lifecycle, t target, o enrollOptions) (done bool, err error) {
@@ -63,7 +71,7 @@ func (a *app) follow(ctx context.Context, life *enroll.Lifecycle, t target, o en
 	}
 	for _, plan := range plans {
 		if err := plan.Move(ctx); err != nil {
-			return true, err
+			return true, halfMoved(life.Home, err)
 		}
 	}
 	outcome, cargoErr := a.configureCargo(t, o.leaveCargo)

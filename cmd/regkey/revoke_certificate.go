@@ -32,10 +32,21 @@ func (a *app) runRevokeByCertificate(ctx context.Context, o revokeOptions) error
 		}
 	}
 	client := registryclient.New(r.Registry, a.clientOptions(o.insecure))
-	if err := client.Revoke(ctx, r.Note); err != nil {
+	if _, err := client.Discover(ctx); err != nil {
 		return fmt.Errorf("submitting the revocation of %v: %w", r.Key, err)
 	}
+	if err := client.Revoke(ctx, r.Note); err != nil {
+		return mayHaveEnded(fmt.Errorf("submitting the revocation of %v: %w", r.Key, err))
+	}
 	return errors.Join(a.reportCertificate(r, o), a.remember(ctx, r))
+}
+
+// mayHaveEnded marks a failure after which nobody here knows whether the registry has ended the key.
+func mayHaveEnded(err error) error {
+	if refusal := enroll.Refusal(nil); errors.As(err, &refusal) {
+		return err
+	}
+	return &enroll.LeftError{Err: err}
 }
 
 // remember keeps a revocation that was sent, where this machine is enrolled at the registry.

@@ -229,7 +229,7 @@ func (a *app) rotateAt(ctx context.Context, home string, e *enroll.Enrolment, i 
 		return run.reportPlans(plans)
 	}
 	if plans[0].Err != nil && !plans[0].Waits {
-		return plans[0].Err
+		return run.orLeft(plans[0].Err)
 	}
 	if plan := plans[0].Plan; plan != nil && !plan.Done && !o.yes {
 		a.say("registry  %s", label(e))
@@ -248,9 +248,9 @@ func (a *app) rotateAt(ctx context.Context, home string, e *enroll.Enrolment, i 
 		return err
 	}
 	if done := outcomes[0].Done; done != nil {
-		return errors.Join(a.reportRotation(e, i.Old, i.New, done, o), outcomes[0].Err, errors.Join(run.byHand...))
+		return errors.Join(a.reportRotation(e, i.Old, i.New, done, o), run.orLeft(outcomes[0].Err), errors.Join(run.byHand...))
 	}
-	return outcomes[0].Err
+	return run.orLeft(outcomes[0].Err)
 }
 
 // nextName is old's name with the next number: laptop, laptop-2, laptop-3. A key of that name that none

@@ -248,7 +248,7 @@ func (a *app) runAbandon(ctx context.Context, o rotateOptions) error {
 		slots := maps.Clone(i.Slots)
 		outcomes, left, err := run.Abandon(ctx)
 		if err != nil {
-			return err
+			return run.orLeft(err)
 		}
 		if slices.ContainsFunc(left, func(k enroll.LeftKey) bool { return k.Removed && k.Record.Protection != keys.Hardware }) {
 			a.forgetKeys(ctx) // the agent may hold what is gone

@@ -73,7 +73,7 @@ func (r *unreliable) replay(t *testing.T, caught []byte) int {
 func TestAbandonWhatNeverArrived(t *testing.T) {
 	u, registry := enrolledUser(t)
 	registry.swallows.Store(true)
-	u.want(exitFailed, "", "rotate", "--registry", "lab", "--yes")
+	u.want(exitLeft, "", "rotate", "--registry", "lab", "--yes")
 	caught := *registry.posted.Load()
 	u.want(0, "not complete", "status")
 	u.want(exitLeft, "left", "rotate", "--abandon", "--yes")
@@ -94,7 +94,7 @@ func TestAbandonWhatNeverArrived(t *testing.T) {
 func TestAbandonWhatStands(t *testing.T) {
 	u, registry := enrolledUser(t)
 	registry.drops.Store(true)
-	u.want(exitFailed, "", "rotate", "--registry", "lab", "--yes")
+	u.want(exitLeft, "", "rotate", "--registry", "lab", "--yes")
 	registry.drops.Store(false)
 	u.want(0, "that can't be undone from here", "rotate", "--abandon", "--yes")
 	out, _ := u.run("", "status", "--online", "--json")
@@ -115,7 +115,7 @@ func TestResumeNeedsNoPassphrase(t *testing.T) {
 	u.environ = append(bare, "REGKEY_PASSPHRASE_FILE="+file)
 	u.want(0, "", "rotate", "--registry", "lab", "--passphrase", "--to", "safe", "--yes")
 	registry.swallows.Store(true)
-	u.want(exitFailed, "", "rotate", "--registry", "lab", "--yes")
+	u.want(exitLeft, "", "rotate", "--registry", "lab", "--yes")
 	sent := *registry.posted.Load()
 	registry.swallows.Store(false)
 	u.environ = bare

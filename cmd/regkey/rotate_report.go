@@ -218,6 +218,14 @@ type leftError struct{ what string }
 
 func (e *leftError) Error() string { return e.what }
 
+// orLeft is a failure, and that something is left where that is so. nil stays nil.
+func (r *rotation) orLeft(failed error) error {
+	if failed == nil || !r.isOpen() {
+		return failed
+	}
+	return errors.Join(failed, &leftError{unfinished(r.Intent, "")})
+}
+
 // failures is the error of a run: what went wrong where, and that something is left.
 func (r *rotation) failures(outcomes []enroll.StepOutcome) error {
 	var failed error

@@ -98,7 +98,7 @@ func (r *rotation) run(ctx context.Context, plans []enroll.StepPlan) ([]enroll.S
 	}
 	outcomes, err := r.Run(ctx, plans)
 	if err != nil {
-		return nil, err
+		return nil, r.orLeft(err)
 	}
 	r.sayOvertaken(outcomes)
 	r.sayUnused(outcomes)

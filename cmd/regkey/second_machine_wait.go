@@ -78,7 +78,8 @@ func (a *app) enrollByApproval(ctx context.Context, s *stranger) (*enroll.Joined
 			return nil, nil, err
 		}
 	}
-	return a.awaitApproval(ctx, s)
+	joined, waiting, err := a.awaitApproval(ctx, s)
+	return joined, waiting, s.life.Left(err)
 }
 
 // asks is what the key is to be allowed.

@@ -236,7 +236,7 @@ func (l *Lifecycle) standsInstead(k *SignedKeyset, note []byte) error {
 	if err != nil || pinned.Version != k.Version-1 {
 		return nil
 	}
-	revoked, err := l.State().revoked()
+	revoked, err := l.State().settled()
 	if err != nil {
 		return err
 	}

@@ -91,7 +91,7 @@ func (p *MovePlan) moved() []string {
 
 // verify holds what the new registry shows against the pin from the former one.
 func (p *MovePlan) verify(ctx context.Context) error {
-	known, err := p.former.State().revoked()
+	known, err := p.former.State().settled()
 	if err != nil {
 		return err
 	}

@@ -240,5 +240,5 @@ func (l *Lifecycle) sendRevocation(ctx context.Context, r *SignedRevocation) err
 	if err := l.Registry.Revoke(ctx, r.Note); err != nil {
 		return fmt.Errorf("submitting the revocation of %v: %w", r.Key, err)
 	}
-	return l.State().addRevocation(r)
+	return l.State().addSent(r)
 }

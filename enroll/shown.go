@@ -76,7 +76,7 @@ func RecordRevocation(home string, r *SignedRevocation) error {
 			continue // the registry knows more of it than this machine
 		}
 		for _, r := range good {
-			if err := s.addRevocation(r); err != nil {
+			if err := s.addSent(r); err != nil {
 				return err
 			}
 		}

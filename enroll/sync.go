@@ -46,7 +46,7 @@ func (l *Lifecycle) look(ctx context.Context) (pinned *SignedKeyset, chain []*Si
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	known, err := l.State().revoked()
+	known, err := l.State().settled()
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -97,7 +97,7 @@ func (l *Lifecycle) record(chain []*SignedKeyset, revocations []*SignedRevocatio
 			return err
 		}
 	}
-	return nil
+	return l.State().settle()
 }
 
 // latest fetches the keyset that stands, and the revocations, and verifies as little as

@@ -77,3 +77,22 @@ func TestNothingFollowsARevocation(t *testing.T) {
 		}
 	}
 }
+
+// A refusal that has nothing to do with an older state is no reason to send an account's versions again.
+func TestPushOnlyWhatIsMissing(t *testing.T) {
+	for code, sends := range map[string]bool{
+		codeAccountUnknown: true, "key-unknown": true, "key-not-allowed": true, "key-expired": true,
+		"key-revoked": false, "rate-limited": false, "internal-error": false, "token-wrong-registry": false,
+	} {
+		m := enrolled(t)
+		m.Registry = &liar{Registry: m.Registry, shut: no(code)}
+		m.line.sent = nil
+		_, err := m.Push(context.Background())
+		if err == nil || len(m.line.sent) > 0 != sends {
+			t.Errorf("refused with %s: %d sent, %v", code, len(m.line.sent), err)
+		}
+		if !sends && !refusedAs(err, code) {
+			t.Errorf("refused with %s, and said is %v", code, err)
+		}
+	}
+}

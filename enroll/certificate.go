@@ -72,7 +72,7 @@ func (l *Lifecycle) sameCertificate(path string, key keys.PublicKey, exists erro
 // check the signature: see [SignedRevocation.Verify]. The error wraps [fs.ErrNotExist] if there is
 // no such file.
 func OpenCertificate(path string) (*SignedRevocation, error) {
-	note, err := readFile(path, maxNote)
+	note, err := readFile(path, MaxNote)
 	if err != nil {
 		return nil, fmt.Errorf("reading revocation certificate: %w", err)
 	}

@@ -103,7 +103,7 @@ func TestCertificateOverwritesNothing(t *testing.T) {
 		"signed by another key":  mustRevoke(t, ed(1).Public().ID(), Lost, ed(2)).Note,
 		"for another registry":   elsewhere.Note,
 		"a forged certificate":   encodeNote(forged.Text, forged.signed.signatures),
-		"a very large file":      []byte(strings.Repeat("x", maxNote+1)),
+		"a very large file":      []byte(strings.Repeat("x", MaxNote+1)),
 		"a certificate and more": append(append([]byte(nil), good.Note...), '\n'),
 	} {
 		m := newMachine(t)

@@ -16,11 +16,13 @@ import (
 	"github.com/cargo-regkey/regkey/keys"
 )
 
+// MaxNote is the most that a signed document takes, in bytes.
+const MaxNote = 60 << 10
+
 // Limits of documents. They keep a signed keyset with a hundred signatures, the most that a
-// note carries, under the 64 KiB that a registry reads.
+// note carries, under [MaxNote].
 const (
 	maxText    = 40 << 10
-	maxNote    = 60 << 10
 	maxKeys    = 100
 	maxRevoked = 400
 	maxCrates  = 100 // patterns of one key

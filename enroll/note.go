@@ -91,8 +91,8 @@ const maxSignatures = 100
 // but not every such note is accepted: it is what encodeNote writes, with no other signers than keys,
 // no repeated lines and no slack in base64.
 func parseNote(data []byte) (*signedText, error) {
-	if len(data) > maxNote {
-		return nil, fmt.Errorf("reading signed note: longer than %d bytes", maxNote)
+	if len(data) > MaxNote {
+		return nil, fmt.Errorf("reading signed note: longer than %d bytes", MaxNote)
 	}
 	end := bytes.Index(data, []byte("\n\n")) // no document of ours holds an empty line
 	if end < 0 || data[len(data)-1] != '\n' || end+2 == len(data) {

@@ -254,7 +254,7 @@ func TestSignatureLines(t *testing.T) {
 		"base64url":                      text + strings.NewReplacer("+", "-", "/", "_").Replace(a+b+c),
 		"no padding":                     text + strings.ReplaceAll(a+b+c, "=\n", "\n"),
 		"two notes":                      text + a + b + c + "\n" + text + a + b + c,
-		"more than a note":               text + a + b + c + strings.Repeat(extra, maxNote/len(extra)),
+		"more than a note":               text + a + b + c + strings.Repeat(extra, MaxNote/len(extra)),
 	} {
 		if err := accept([]byte(changed)); err == nil {
 			t.Errorf("%s is accepted:\n%s", name, changed)

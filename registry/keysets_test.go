@@ -343,7 +343,12 @@ func TestSubmissionsAreReadStrictly(t *testing.T) {
 	s.want(s.postNote("/accounts/team/keysets", []byte("no note\n")), 400, "keyset-malformed")
 	s.want(s.postNote("/revocations", []byte("no note\n")), 400, "revocation-malformed")
 	s.want(s.postNote("/accounts/UPPER/keysets", []byte("no note\n")), 400, "request-invalid")
-	s.want(s.postNote("/accounts/team/keysets", bytes.Repeat([]byte("a"), 64<<10+1)), 413, "note-too-large")
+	for path, malformed := range map[string]string{
+		"/accounts/team/keysets": "keyset-malformed", "/accounts/team/proposals": "keyset-malformed", "/revocations": "revocation-malformed",
+	} {
+		s.want(s.postNote(path, bytes.Repeat([]byte("a"), enroll.MaxNote)), 400, malformed)
+		s.want(s.postNote(path, bytes.Repeat([]byte("a"), enroll.MaxNote+1)), 413, "note-too-large")
+	}
 	s.want(s.postNote("/revocations", bytes.Repeat([]byte("\n"), 200<<10)), 413, "note-too-large")
 	s.want(s.ask("POST", api+"/accounts/team/keysets", "", []byte(`{"note":"a","bootstrap":"secret"}`)), 400, "bootstrap-unsupported")
 }

@@ -9,14 +9,14 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/cargo-regkey/regkey/enroll"
 	"github.com/cargo-regkey/regkey/hardware/attestation"
 )
 
-// Limits of a body, in bytes where nothing else is said. A note may grow to twice its length in JSON. What is left to attestations is enough for
+// Limits of a body, in bytes where nothing else is said. A note ([enroll.MaxNote]) may grow to twice its length in JSON. What is left to attestations is enough for
 // twenty chains of the usual 4 KiB, and a keyset seldom has more than two new keys.
 const (
-	maxNote       = 64 << 10 // a signed note
-	maxNoteBody   = 2*maxNote + 4<<10
+	maxNoteBody   = 132 << 10
 	maxKeysetBody = maxNoteBody + 128<<10
 	maxChains     = 20 // attestations of one keyset
 )
@@ -59,8 +59,8 @@ func readSubmission(r *http.Request, limit int64) (submission, error) {
 	if err := json.Unmarshal(text, &body, json.RejectUnknownMembers(true)); err != nil || body.Note == "" {
 		return submission{}, refuse(http.StatusBadRequest, "request-invalid", `the body of the request is not JSON of the form {"note":"…"}`)
 	}
-	if len(body.Note) > maxNote {
-		return submission{}, refuse(http.StatusRequestEntityTooLarge, "note-too-large", "the signed note has more than %d bytes, the limit of this registry: sign a shorter document", maxNote)
+	if len(body.Note) > enroll.MaxNote {
+		return submission{}, refuse(http.StatusRequestEntityTooLarge, "note-too-large", "the signed note has more than %d bytes, the limit of this registry: sign a shorter document", enroll.MaxNote)
 	}
 	return body, nil
 }

@@ -102,7 +102,15 @@ type outcome struct {
 func together(t *testing.T, shells []*shell) []outcome {
 	t.Helper()
 	outcomes := make([]outcome, len(shells))
-	for left, late := len(shells), time.Now().Add(shellLimit); left > 0; time.Sleep(2 * time.Millisecond) {
+	grown, late := 0, time.Time{}
+	for left := len(shells); left > 0; time.Sleep(2 * time.Millisecond) {
+		size := 0
+		for _, s := range shells {
+			size += s.shown.size()
+		}
+		if size > grown { // as long as something happens there, it is no hang
+			grown, late = size, time.Now().Add(shellLimit)
+		}
 		if time.Now().After(late) {
 			t.Fatalf("they come to no end: %+v", outcomes)
 		}

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // yanker is a user with a crate that is yanked and taken back in turn: one operation each, which costs
@@ -181,7 +180,7 @@ func (y *yanker) detached(t *testing.T, stdin string, env, command []string) (st
 	c := y.Command(ctx, y.dir, command[0], command[1:]...)
 	c.Env = append(c.Env, env...)
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	c.WaitDelay = time.Second
+	c.WaitDelay = shellLimit // for what keeps the output open
 	if stdin != "" {
 		c.Stdin = strings.NewReader(stdin)
 	}

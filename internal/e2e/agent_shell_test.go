@@ -99,6 +99,7 @@ func (s *shell) await(pattern string) string {
 		}
 		select {
 		case <-s.shown.grown:
+			late = time.After(shellLimit) // as long as something happens there, it is no hang
 		case <-late:
 			s.t.Fatalf("the terminal never shows %q, but\n%s", pattern, text)
 		}

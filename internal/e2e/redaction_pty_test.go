@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -53,6 +54,28 @@ func (s *screen) from(at int) []byte {
 	return append([]byte(nil), s.text[at:]...)
 }
 
+// all is what was shown, once all that was written to the terminal has been read off it, in its order.
+func (s *screen) all(t *testing.T, tty *os.File) string {
+	t.Helper()
+	const end = "\x00the end\x00" // which no program writes
+	if _, err := tty.WriteString(end); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if text, _, ended := strings.Cut(string(s.from(0)), end); ended {
+			return text
+		}
+		<-s.grown
+	}
+}
+
+// size is how much was shown.
+func (s *screen) size() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.text)
+}
+
 // onTerminal runs c on a terminal of its own, line by line, and answers what it asks. It returns
 // what the terminal showed, and the exit code.
 func onTerminal(t *testing.T, c *exec.Cmd, answers []answer) (string, int) {
@@ -87,7 +110,7 @@ func onTerminal(t *testing.T, c *exec.Cmd, answers []answer) (string, int) {
 			if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 				t.Fatal(err)
 			}
-			return string(shown.from(0)), c.ProcessState.ExitCode()
+			return shown.all(t, tty), c.ProcessState.ExitCode()
 		case <-late:
 			_ = c.Process.Kill()
 			t.Fatalf("no answer is known, or it hangs:\n%s", shown.from(0))

@@ -108,6 +108,8 @@ func (a *app) finish(ctx context.Context, err error) int {
 		return 0
 	}
 	code := exitCode(ctx, err)
+	var unchanged *unchangedError
+	errors.As(err, &unchanged)
 	if code == exitCancelled && ctx.Err() != nil && !errors.As(err, new(*hardware.UnfinishedError)) {
 		err = errCancelled // what it was doing just then is of no interest
 	}
@@ -122,8 +124,19 @@ func (a *app) finish(ctx context.Context, err error) int {
 		}
 		_, _ = fmt.Fprintf(out, "%s%s\n", prefix, cargo.Printable(line))
 	}
-	for _, line := range hints(err) {
+	for _, line := range hintsOrUnchanged(err, unchanged) {
 		_, _ = fmt.Fprintf(out, "    %s\n", cargo.Printable(line))
 	}
 	return code
+}
+
+// hintsOrUnchanged says plainly that nothing was changed, where a run knows that.
+func hintsOrUnchanged(err error, unchanged *unchangedError) []string {
+	switch {
+	case unchanged == nil:
+		return hints(err)
+	case errors.Is(err, errCancelled):
+		return []string{unchanged.what}
+	}
+	return append(hints(err), unchanged.what)
 }

@@ -240,7 +240,7 @@ func (a *app) rotateAt(ctx context.Context, home string, e *enroll.Enrolment, i 
 			a.say("overlap   the old key publishes until %s", moment(plan.Until))
 		}
 		if err := a.confirm(ctx, "Replace the old key by the new one?"); err != nil {
-			return err
+			return run.orUnchanged(err, nil)
 		}
 	}
 	outcomes, err := run.run(ctx, plans)
@@ -250,7 +250,7 @@ func (a *app) rotateAt(ctx context.Context, home string, e *enroll.Enrolment, i 
 	if done := outcomes[0].Done; done != nil {
 		return errors.Join(a.reportRotation(e, i.Old, i.New, done, o), run.orLeft(outcomes[0].Err), errors.Join(run.byHand...))
 	}
-	return run.orLeft(outcomes[0].Err)
+	return run.orUnchanged(run.orLeft(outcomes[0].Err), outcomes)
 }
 
 // nextName is old's name with the next number: laptop, laptop-2, laptop-3. A key of that name that none

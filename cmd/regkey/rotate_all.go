@@ -137,7 +137,7 @@ func (a *app) rotateEverywhere(ctx context.Context, home string, i *enroll.Inten
 	if !o.yes {
 		run.sayPlans(plans)
 		if err := a.confirm(ctx, fmt.Sprintf("Replace %s by %s there?", i.Old, i.New)); err != nil {
-			return err
+			return run.orUnchanged(err, nil)
 		}
 	}
 	outcomes, err := run.run(ctx, plans)

@@ -184,7 +184,7 @@ func (r *rotation) reportJSON(outcomes []enroll.StepOutcome) error {
 
 func (r *rotation) reportText(outcomes []enroll.StepOutcome) error {
 	var facts []fact
-	certificates := ""
+	certificates, open := "", r.isOpen()
 	for _, o := range outcomes {
 		what, text := "rotated", r.label(o.Step)+" to "+r.Intent.New
 		switch {
@@ -198,6 +198,8 @@ func (r *rotation) reportText(outcomes []enroll.StepOutcome) error {
 			text += " already"
 		case o.Step.State == enroll.StepAbandoned:
 			what, text = "not rotated", r.label(o.Step)+": nothing is left to do there"
+		case !open: // it was stopped before the first signature, and is not in the journal any more
+			what, text = "not rotated", r.label(o.Step)+": nothing was changed there"
 		default:
 			what, text = "left", r.label(o.Step)+", "+string(o.Step.State)
 		}
@@ -226,6 +228,28 @@ func (r *rotation) orLeft(failed error) error {
 	return errors.Join(failed, &leftError{unfinished(r.Intent, "")})
 }
 
+// An unchangedError says that a run which failed has left everything as it was.
+type unchangedError struct {
+	err  error
+	what string
+}
+
+func (e *unchangedError) Error() string { return e.err.Error() }
+func (e *unchangedError) Unwrap() error { return e.err }
+
+// orUnchanged is a failure, and that nothing was changed where that is so: nothing of the rotation is in the
+// journal, and no registry has taken it. nil stays nil.
+func (r *rotation) orUnchanged(failed error, outcomes []enroll.StepOutcome) error {
+	accepted := slices.ContainsFunc(outcomes, func(o enroll.StepOutcome) bool { return o.Done != nil || o.Step.State != enroll.StepPlanned })
+	if failed == nil || accepted || r.settled || r.isOpen() {
+		return failed
+	}
+	if len(r.unused()) > 0 {
+		return &unchangedError{failed, "this command changed nothing at any registry"}
+	}
+	return &unchangedError{failed, "this command changed nothing"}
+}
+
 // failures is the error of a run: what went wrong where, and that something is left.
 func (r *rotation) failures(outcomes []enroll.StepOutcome) error {
 	var failed error
@@ -241,7 +265,7 @@ func (r *rotation) failures(outcomes []enroll.StepOutcome) error {
 	case failed == nil && len(r.manual) > 0:
 		return errByHand
 	}
-	return failed
+	return r.orUnchanged(failed, outcomes)
 }
 
 // sayAbandonment shows what giving up means, before it does.

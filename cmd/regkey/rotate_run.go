@@ -23,12 +23,13 @@ import (
 // A rotation is one run over the registries of an intent.
 type rotation struct {
 	*enroll.Rotation
-	a      *app
-	home   string
-	o      rotateOptions
-	places map[string]*place
-	byHand []error             // what a person has to do to cargo's configuration
-	manual []*enroll.Enrolment // registries that take keys on their website
+	a       *app
+	home    string
+	o       rotateOptions
+	places  map[string]*place
+	settled bool                // what another command had signed was sent before
+	byHand  []error             // what a person has to do to cargo's configuration
+	manual  []*enroll.Enrolment // registries that take keys on their website
 }
 
 // A place is an account at a registry.
@@ -82,6 +83,7 @@ func (r *rotation) label(s enroll.Step) string {
 func (r *rotation) look(ctx context.Context) []enroll.StepPlan {
 	for _, s := range r.Intent.Steps {
 		if life := r.place(s.Index, s.Account).life; !r.o.dryRun && r.Intent.ID == "" && life.State().Pending() {
+			r.settled = true
 			_, _, _ = life.Settle(ctx) // what stands says how that went, or why nobody can tell
 		}
 	}
@@ -114,11 +116,17 @@ func (r *rotation) sayUnused(outcomes []enroll.StepOutcome) {
 	if slices.ContainsFunc(outcomes, func(o enroll.StepOutcome) bool { return errors.Is(o.Err, enroll.ErrNotTrusted) }) {
 		use = "\"regkey enroll\" with --key and --join asks a machine that manages to let it in"
 	}
-	for _, name := range r.Intent.Made {
-		if _, err := r.a.store(r.home).Lookup(name); err == nil {
-			r.a.say("regkey: key %s was made, and no registry trusts it yet: %s", name, use)
-		}
+	for _, name := range r.unused() {
+		r.a.say("regkey: key %s was made, and no registry trusts it yet: %s", name, use)
 	}
+}
+
+// unused are the keys that were made for the rotation.
+func (r *rotation) unused() []string {
+	return slices.DeleteFunc(slices.Clone(r.Intent.Made), func(name string) bool {
+		_, err := r.a.store(r.home).Lookup(name)
+		return err != nil
+	})
 }
 
 // sayOvertaken tells what other machines have done where that left nothing to replace.

@@ -13,7 +13,7 @@ var StartFrom = startFrom
 // Passed are the variables that an agent gets.
 var Passed = passed
 
-// Impatient shortens how long an agent may say nothing.
+// Impatient sets how long an agent may say nothing.
 func Impatient(t *testing.T, patience time.Duration) {
 	before := silence
 	silence = patience

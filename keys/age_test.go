@@ -44,7 +44,7 @@ func TestAgeProgramOpensPassphraseFile(t *testing.T) {
 	key := generate(t, keys.P384)
 	mustCreate(t, s, "k", key, "correct horse")
 	out := filepath.Join(t.TempDir(), "out")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	command := exec.CommandContext(ctx, program, "-d", "-o", out, s.Path("k"))
 	terminal, err := pty.Start(command)

@@ -25,6 +25,7 @@ import (
 	"unicode"
 
 	"github.com/cargo-regkey/regkey/enroll"
+	"github.com/cargo-regkey/regkey/internal/lab"
 )
 
 // A liar serves an honest config.json, and everything else by script.
@@ -285,10 +286,13 @@ func TestLostAnswers(t *testing.T) {
 }
 
 func TestNobodyListens(t *testing.T) {
-	listening := httptest.NewServer(http.NotFoundHandler())
-	listening.Close()
-	client, waited := recording(New("sparse+"+listening.URL+"/index/", Options{}))
-	_, err := client.Discover(t.Context())
+	address, release, err := lab.Reserve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	client, waited := recording(New("sparse+http://"+address+"/index/", Options{}))
+	_, err = client.Discover(t.Context())
 	undecided(t, err)
 	if !errors.Is(err, syscall.ECONNREFUSED) || len(*waited) != 0 {
 		t.Errorf("%v after waiting %v, want a refused connection at once", err, *waited)

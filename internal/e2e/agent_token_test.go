@@ -100,7 +100,7 @@ func (h *agentHolder) addWatched(t *testing.T, pin string) {
 	t.Helper()
 	before := h.commands(t)
 	h.add(t, pin)
-	for limit := time.Now().Add(time.Minute); h.commands(t) < before+3; time.Sleep(time.Millisecond) {
+	for limit := time.Now().Add(3 * time.Minute); h.commands(t) < before+3; time.Sleep(time.Millisecond) {
 		if time.Now().After(limit) {
 			t.Fatal("the agent does not look for the token")
 		}
@@ -110,7 +110,7 @@ func (h *agentHolder) addWatched(t *testing.T, pin string) {
 // await polls the agent until it says so of the token; nil is one that it does not know.
 func (h *agentHolder) await(t *testing.T, is func(*agent.HeldToken) bool) {
 	t.Helper()
-	limit := time.Now().Add(time.Minute)
+	limit := time.Now().Add(3 * time.Minute)
 	for {
 		status, err := h.client(t).Status(t.Context())
 		if err != nil {
@@ -264,14 +264,14 @@ func TestAgentLeavesTheTokenToOthers(t *testing.T) {
 	h.intact(t)
 }
 
-// awaitTool runs a program until it gets the card, for a minute.
+// awaitTool runs a program until it gets the card, for some minutes.
 func (h *agentHolder) awaitTool(t *testing.T, name string, args ...string) {
 	t.Helper()
 	path := "/usr/bin/" + name
 	if _, err := os.Stat(path); err != nil {
 		t.Skipf("%s is not installed", path)
 	}
-	for limit := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+	for limit := time.Now().Add(3 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
 		command := exec.CommandContext(t.Context(), path, args...)
 		command.Env = h.Command(t.Context(), "", name).Env
 		out, err := command.CombinedOutput()

@@ -120,7 +120,7 @@ func TestSamplerFinds(t *testing.T) {
 		for _, where := range []string{"arguments", "environment"} {
 			mark := t.TempDir()
 			s := watchProcesses(t, mark)
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 			defer cancel()
 			c := exec.CommandContext(ctx, "cat")
 			c.Dir, c.Env = mark, []string{"MARK=" + mark}

@@ -76,7 +76,7 @@ func onTerminal(t *testing.T, text, answer string) (*Program, *watcher, func()) 
 }
 
 func patient(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

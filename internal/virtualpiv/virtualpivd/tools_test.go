@@ -33,7 +33,7 @@ func (x tools) run(name string, args ...string) string {
 
 func (x tools) try(name string, args ...string) (string, error) {
 	x.Helper()
-	ctx, cancel := context.WithTimeout(x.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(x.Context(), 3*time.Minute)
 	defer cancel()
 	command := exec.CommandContext(ctx, name, args...)
 	command.Dir = x.dir

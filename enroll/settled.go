@@ -62,13 +62,16 @@ func (s *State) unsettled() ([]keys.ID, error) {
 	return ids, nil
 }
 
-// settle takes the marks away: all that came before the revocations is pinned.
-func (s *State) settle() error {
+// settle takes the marks of those keys away: all that came before their revocations is pinned.
+func (s *State) settle(past func(keys.ID) bool) error {
 	ids, err := s.unsettled()
 	if err != nil {
 		return err
 	}
 	for _, id := range ids {
+		if !past(id) {
+			continue
+		}
 		if err := s.remove(sentMark(id)); err != nil {
 			return err
 		}

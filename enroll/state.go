@@ -82,7 +82,10 @@ func (s *State) pin(k *SignedKeyset) error {
 	if err := s.keep(k); err != nil {
 		return err
 	}
-	return s.write("keyset.note", k.Note)
+	if err := s.write("keyset.note", k.Note); err != nil {
+		return err
+	}
+	return s.settle(func(id keys.ID) bool { return slices.Contains(k.Revoked, id) })
 }
 
 // Revocations are those that this machine has made or verified, sorted by key id.

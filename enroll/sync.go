@@ -97,7 +97,7 @@ func (l *Lifecycle) record(chain []*SignedKeyset, revocations []*SignedRevocatio
 			return err
 		}
 	}
-	return l.State().settle()
+	return l.State().settle(func(keys.ID) bool { return true })
 }
 
 // latest fetches the keyset that stands, and the revocations, and verifies as little as

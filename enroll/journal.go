@@ -28,6 +28,8 @@ const (
 	KindRotate Kind = "rotate"
 	KindEnrol  Kind = "enroll"
 	KindRevoke Kind = "revoke"
+	// KindMake is a key in a token that belongs to no rotation. It has no steps, as no registry hears of it.
+	KindMake Kind = "make"
 )
 
 // A StepState is how far an intent got at one registry.
@@ -128,7 +130,7 @@ func (i *Intent) check() error {
 	switch {
 	case !isIntentID(i.ID):
 		return fmt.Errorf("%.80q is no id of an intent", i.ID)
-	case !slices.Contains([]Kind{KindRotate, KindEnrol, KindRevoke}, i.Kind):
+	case !slices.Contains([]Kind{KindRotate, KindEnrol, KindRevoke, KindMake}, i.Kind):
 		return fmt.Errorf("unknown kind %.40q", i.Kind)
 	case i.Begun.IsZero() || i.Begun.Nanosecond() != 0 || i.Begun.UTC().Year() > 9999 || i.Begun.UTC().Year() < 1:
 		return errors.New("begun is not a time of whole seconds")
@@ -136,6 +138,8 @@ func (i *Intent) check() error {
 		return fmt.Errorf("overlap %v is not a time of whole seconds", i.Overlap)
 	case i.Kind == KindRotate && (i.Old == "" || i.New == "" || i.Old == i.New):
 		return errors.New("a rotation names two keys")
+	case i.Kind == KindMake && (i.New == "" || i.Slots[i.New] == "" || len(i.Slots) != 1):
+		return errors.New("what makes a key names it and its slot")
 	}
 	for _, name := range append([]string{i.Old, i.New}, i.Made...) {
 		// A revocation may name a key that is on another machine by its id.
@@ -177,7 +181,10 @@ func (i *Intent) checkGiven() error {
 }
 
 func (i *Intent) checkSteps() error {
-	if len(i.Steps) == 0 || len(i.Steps) > maxSteps {
+	if i.Kind == KindMake && len(i.Steps) == 0 {
+		return nil
+	}
+	if i.Kind == KindMake || len(i.Steps) == 0 || len(i.Steps) > maxSteps {
 		return fmt.Errorf("%d steps: there are 1 to %d", len(i.Steps), maxSteps)
 	}
 	seen := map[string]bool{}
@@ -211,9 +218,9 @@ func isWord(value string) bool {
 	return len(value) <= maxWord && !strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0xfffd })
 }
 
-// Complete reports whether nothing is left to do at any registry.
+// Complete reports whether nothing is left to do at any registry, nor, for a key that is made, in its token.
 func (i *Intent) Complete() bool {
-	return !slices.ContainsFunc(i.Steps, func(s Step) bool { return !s.Closed() })
+	return (i.Kind != KindMake || len(i.Slots) == 0) && !slices.ContainsFunc(i.Steps, func(s Step) bool { return !s.Closed() })
 }
 
 // Step is the step for that account of that registry; nil if there is none.

@@ -46,7 +46,9 @@ func (i *Intent) subject() string {
 
 // Idle reports whether nobody has to hear of an intent of one step, because nothing of it has happened: it
 // was interrupted before anything was signed, and running the command again is all there is to it.
-func (i *Intent) Idle() bool { return i.Kind != KindRotate && !i.signed() }
+func (i *Intent) Idle() bool {
+	return i.Kind != KindRotate && i.Kind != KindMake && !i.signed()
+}
 
 // EndIntent takes an intent of one step out of the journal: if err is nil because it is complete, and
 // otherwise only where nothing of it can stand or come to stand. It returns err, and its own; as a [*LeftError]

@@ -29,6 +29,8 @@ type operation struct {
 	lab func(t *testing.T, l *faultLab)
 	// once says that the command, run again after it has succeeded, does more of the same.
 	once bool
+	// exists says that the command, run again after it has succeeded, says that this is so and fails.
+	exists bool
 	// left says that the preparations leave something already, of which a run that fails at once says nothing.
 	left bool
 	// anew says that it is right to sign another version of a number: so one that was sent can never stand.
@@ -189,10 +191,13 @@ func (o operation) references(t *testing.T, lab *faultLab) []string {
 	defer w.end()
 	var all []string
 	for _, again := range []bool{false, true} {
+		if again && o.exists {
+			break
+		}
 		if err := w.must(o.command(w)); err != nil {
 			t.Fatal(err)
 		}
-		if !again && !o.once {
+		if !again && !o.once && !o.exists {
 			continue
 		}
 		right, err := o.outcome(w)
@@ -245,10 +250,10 @@ func (o operation) stopped(lab *faultLab, p point, right []string) (err error) {
 	if err := o.between(w, c, p, exit); err != nil {
 		return fmt.Errorf("after the fault: %w", err)
 	}
-	if exit == c.exit && o.once {
+	if exit == c.exit && (o.once || o.exists) {
 		c.args = []string{"status"} // nobody would run it again
 	}
-	if exit := w.run(faults.Record(), c); exit != c.exit {
+	if exit := w.run(faults.Record(), c); exit != c.exit && !(o.exists && exit == exitFailed) {
 		return fmt.Errorf("again: exit code %d instead of %d", exit, c.exit)
 	}
 	got, err := o.outcome(w)

@@ -86,6 +86,16 @@ func init() {
 			command: types("laptop", "rotate", "--registry", "one", "--key", "laptop", "--to", "yk", "--to-hardware", "--yes"),
 		},
 		{
+			name: "init, in a token", prepare: hasToken, lab: withTokens, exists: true,
+			command: types("laptop", "init", "yk", "--hardware", "--touch", "never"),
+		},
+		{
+			name: "rotate, by hand into a token", prepare: steps(does(withKey), does(enrollByHand), hasToken), lab: withTokens,
+			command: func(*world) command {
+				return command{machine: "laptop", exit: exitByHand, args: []string{"rotate", "--registry", "hand", "--key", "laptop", "--to", "yk", "--to-hardware", "--yes"}}
+			},
+		},
+		{
 			name: "revoke, by a token", lab: withTokens, host: "one",
 			prepare: steps(enrolledToken, does(types("laptop", "init", "ci", "--none")), does(types("laptop", "enroll", "--registry", "one", "--key", "ci", "--yes")), loseCI),
 			command: func(w *world) command { return at("laptop", "revoke", "--registry", "one", w.code, "--yes") },

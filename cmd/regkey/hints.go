@@ -16,7 +16,7 @@ import (
 
 // hints are lines of advice for an error; none where the error says all.
 func hints(err error) []string {
-	for _, find := range []func(error) []string{hintOwn, hintCargo, hintTrust, hintRegistry, hintKey, hintSSH, hintTwin, hintToken} {
+	for _, find := range []func(error) []string{hintOwn, hintCargo, hintTrust, hintRegistry, hintKey, hintSSH, hintTwin, hintToken, hintLeft} {
 		if lines := find(err); lines != nil {
 			return lines
 		}
@@ -156,8 +156,18 @@ func hintRegistry(err error) []string {
 		return []string{"anyone on the way can read and change plain http: use https, or, if you know better, add --insecure-http"}
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return []string{"nothing listens there: is the registry running, and is the index URL right?"}
-	case errors.As(err, &network), errors.As(err, &status), errors.As(err, new(*enroll.LeftError)):
-		return []string{"run the same command again later: it completes what was begun"}
+	case errors.As(err, &network), errors.As(err, &status):
+		return []string{again}
+	}
+	return nil
+}
+
+// again is what to do where something is left.
+const again = "run the same command again later: it completes what was begun"
+
+func hintLeft(err error) []string {
+	if errors.As(err, new(*enroll.LeftError)) {
+		return []string{again}
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/cargo-regkey/regkey/enroll"
 	"github.com/cargo-regkey/regkey/hardware"
 )
 
@@ -56,6 +57,8 @@ func hintSlot(err error) []string {
 	switch {
 	case errors.As(err, &policy):
 		return []string{"nothing was signed; \"regkey init NAME --hardware\" makes a key on a token, \"regkey rotate --to-hardware\" replaces one by such a key"}
+	case errors.As(err, &unfinished) && (errors.As(err, new(*leftError)) || errors.As(err, new(*enroll.LeftError))):
+		return []string{"the slot may hold the new key: the same command, run again, takes it up"}
 	case errors.As(err, &unfinished):
 		return []string{
 			"no key of regkey has this slot; look what it holds with \"regkey hardware list\", then take the new key up:",

@@ -22,6 +22,7 @@ type initOptions struct {
 	json      bool
 
 	hardware, adopt bool
+	given           map[string]string // the flags that say how the key is made on a token, for the journal
 	place           tokenPlace
 
 	backup         bool
@@ -154,7 +155,7 @@ func (o *initOptions) parseHardware(c *cli.Context) (err error) {
 	if o.place, err = parseTokenPlace(c); err != nil {
 		return err
 	}
-	o.place.force = c.Bool("force")
+	o.place.force, o.given = c.Bool("force"), given(c, "algorithm", "serial", "slot", "touch", "pin")
 	switch {
 	case o.adopt && o.place.slot == 0:
 		return &usageError{errAdoptSlot}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/cargo-regkey/regkey/enroll"
 	"github.com/cargo-regkey/regkey/hardware"
 	"github.com/cargo-regkey/regkey/keys"
 )
@@ -76,15 +77,32 @@ func parseTokenAlgorithm(text string) (keys.Algorithm, error) {
 func (a *app) runInitHardware(ctx context.Context, o initOptions) error {
 	return a.locked(ctx, func(ctx context.Context, home string) error {
 		store := a.store(home)
-		if _, err := store.Lookup(o.name); err == nil {
-			return keyExists(store, o.name)
-		}
-		record, err := a.makeTokenKey(ctx, store, o.name, o.place, o.adopt)
+		making, err := a.makingFor(home, o)
 		if err != nil {
 			return err
 		}
-		return a.reportInit(factsOf(store, record), o)
+		if record, err := store.Lookup(o.name); err == nil {
+			return a.madeBefore(store, making, record, o)
+		}
+		var record keys.Record
+		if o.adopt {
+			record, err = a.makeTokenKey(ctx, store, o.name, o.place, true)
+		} else {
+			record, err = a.makeNoted(ctx, store, o.name, o.place, making)
+		}
+		if err != nil {
+			return making.OrLeft(err)
+		}
+		return errors.Join(a.reportInit(factsOf(store, record), o), a.endMaking(store, making, o.name))
 	})
+}
+
+// makingFor is the note of the key. One that is taken up was made in its own way.
+func (a *app) makingFor(home string, o initOptions) (*enroll.Making, error) {
+	if o.adopt {
+		return enroll.OpenJournal(home).Making(o.name, "", o.given, a.now())
+	}
+	return a.making(home, o.name, "", o.given)
 }
 
 // makeTokenKey makes a key on a token, or takes one up, and stores its record.

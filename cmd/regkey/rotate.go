@@ -3,10 +3,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -122,6 +124,17 @@ var givenFlags = []string{
 	"algorithm", "with", "to-hardware", "to-software", "keychain", "passphrase", "none", "serial", "slot", "touch", "pin", "revocation-file",
 }
 
+// given are those of the flags that stand on the command line, with their values.
+func given(c *cli.Context, names ...string) map[string]string {
+	all := map[string]string{}
+	for _, name := range names {
+		if c.IsSet(name) {
+			all[name] = fmt.Sprint(c.Value(name))
+		}
+	}
+	return all
+}
+
 // readRotateOptions reads a command line.
 func readRotateOptions(c *cli.Context) (rotateOptions, error) {
 	o := rotateOptions{
@@ -129,15 +142,10 @@ func readRotateOptions(c *cli.Context) (rotateOptions, error) {
 		algorithm:   c.String("algorithm"),
 		certificate: c.String("revocation-file"), yes: c.Bool("yes"), json: c.Bool("json"),
 		all: c.Bool("all"), dryRun: c.Bool("dry-run"), resume: c.Bool("resume"), abandon: c.Bool("abandon"),
-		given: map[string]string{},
+		given: given(c, givenFlags...),
 	}
 	if err := noArguments(c); err != nil {
 		return o, err
-	}
-	for _, name := range givenFlags {
-		if c.IsSet(name) {
-			o.given[name] = fmt.Sprint(c.Value(name))
-		}
 	}
 	if err := o.parse(c.String("overlap")); err != nil {
 		return o, err
@@ -343,9 +351,18 @@ func (a *app) rotateManually(ctx context.Context, home string, e *enroll.Enrolme
 			return err
 		}
 	}
-	record, err := a.successor(ctx, store, old, name, o, nil)
+	given := maps.Clone(o.given)
+	given["registry"] = cmp.Or(e.Name, e.Index)
+	making, err := a.making(home, name, e.Key, given)
 	if err != nil {
 		return err
+	}
+	record, err := a.successor(ctx, store, old, name, o, making)
+	if err == nil {
+		err = a.endMaking(store, making, name) // an earlier run may have been stopped before it could do that
+	}
+	if err != nil {
+		return making.OrLeft(err)
 	}
 	steps := []string{
 		"paste the public key on the registry's website, where it takes keys for your account",

@@ -278,10 +278,12 @@ func (a *app) goOn(i *enroll.Intent, o rotateOptions) (rotateOptions, error) {
 // unfinished is the one line that every command says of an intent that is not complete. name is how
 // a person knows its first registry; "": as its index URL.
 func unfinished(i *enroll.Intent, name string) string {
-	if name == "" {
+	if name == "" && len(i.Steps) > 0 {
 		name = i.Steps[0].Index
 	}
 	switch {
+	case i.Kind == enroll.KindMake:
+		return unfinishedMaking(i)
 	case i.Kind == enroll.KindRotate && i.Abandoned:
 		return fmt.Sprintf("a rotation of %s, begun at %s, is being given up: \"regkey rotate --abandon\" goes on", i.Old, moment(i.Begun))
 	case i.Kind == enroll.KindRotate:
@@ -301,8 +303,10 @@ func (a *app) unfinishedLines(home string) []string {
 			continue
 		}
 		name := ""
-		if e, err := enroll.LookupAccount(home, i.Steps[0].Index, i.Steps[0].Account); err == nil {
-			name = e.Name
+		if len(i.Steps) > 0 {
+			if e, err := enroll.LookupAccount(home, i.Steps[0].Index, i.Steps[0].Account); err == nil {
+				name = e.Name
+			}
 		}
 		lines = append(lines, unfinished(i, name))
 	}

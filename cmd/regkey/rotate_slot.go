@@ -1,4 +1,4 @@
-// The slot in which a rotation makes a key: written down before, so that no run that is interrupted loses it.
+// The slot in which a key is made: written down before, so that no run that is interrupted loses it.
 
 package main
 
@@ -14,12 +14,15 @@ import (
 	"github.com/cargo-regkey/regkey/keys"
 )
 
+// slotNotes are where the slot is written down: a rotation, or an [enroll.Making].
+type slotNotes interface {
+	MakingIn(name, slot string) error
+	MadeIn(name string) string
+}
+
 // makeNoted is makeTokenKey with the slot noted before. What an interrupted run has made there is taken up: a
 // token can't be asked to forget a key, and only the journal knows whose that one is.
-func (a *app) makeNoted(ctx context.Context, store *keys.Store, name string, p tokenPlace, n notes) (keys.Record, error) {
-	if n == nil {
-		return a.makeTokenKey(ctx, store, name, p, false)
-	}
+func (a *app) makeNoted(ctx context.Context, store *keys.Store, name string, p tokenPlace, n slotNotes) (keys.Record, error) {
 	p, made, err := a.noteSlot(ctx, name, p, n)
 	if err != nil {
 		return keys.Record{}, err
@@ -33,7 +36,7 @@ func (a *app) makeNoted(ctx context.Context, store *keys.Store, name string, p t
 
 // noteSlot finds the slot, and reports whether an earlier run has made the key there. One that is to be
 // overwritten is not noted: who does that again loses nothing more.
-func (a *app) noteSlot(ctx context.Context, name string, p tokenPlace, n notes) (at tokenPlace, made bool, err error) {
+func (a *app) noteSlot(ctx context.Context, name string, p tokenPlace, n slotNotes) (at tokenPlace, made bool, err error) {
 	if noted := n.MadeIn(name); noted != "" {
 		at, state, err := a.lookInto(ctx, p, noted)
 		if err != nil || state != slotTaken {
@@ -93,10 +96,15 @@ func (a *app) lookInto(ctx context.Context, p tokenPlace, noted string) (tokenPl
 	return p, slotOurs, nil
 }
 
-// sayLostSlots names, once a rotation was given up, the slots that may hold a key of it that has no record.
+// isIn reports whether the key is in the slot that was noted as SERIAL/SLOT.
+func isIn(record keys.Record, slot string) bool {
+	return record.Token != nil && slot == fmt.Sprintf("%d/%s", record.Token.Serial, record.Token.Slot)
+}
+
+// sayLostSlots names, once a rotation or the making of a key was given up, the slots that may hold a key of it that has no record.
 func (a *app) sayLostSlots(store *keys.Store, slots map[string]string) {
 	for _, name := range slices.Sorted(maps.Keys(slots)) {
-		if _, err := store.Lookup(name); err == nil {
+		if record, err := store.Lookup(name); err == nil && isIn(record, slots[name]) {
 			continue
 		}
 		serial, slot, _ := strings.Cut(slots[name], "/")

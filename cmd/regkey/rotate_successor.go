@@ -41,8 +41,7 @@ func (o *rotateOptions) parsePlace(c *cli.Context) (err error) {
 // notes are where it is written down what is about to be made.
 type notes interface {
 	Making(store *keys.Store, name string) error
-	MakingIn(name, slot string) error
-	MadeIn(name string) string
+	slotNotes
 }
 
 // prepareRotation makes the keys that come in, where they are not there yet, and notes each before.
@@ -98,9 +97,8 @@ func (o rotateOptions) successorPlace(old keys.Record) tokenPlace {
 	return o.place
 }
 
-// successor is the key that takes over; it is made if there is none of that name. Without n its slot in a
-// token is not written down before.
-func (a *app) successor(ctx context.Context, store *keys.Store, old keys.Record, name string, o rotateOptions, n notes) (keys.Record, error) {
+// successor is the key that takes over; it is made if there is none of that name.
+func (a *app) successor(ctx context.Context, store *keys.Store, old keys.Record, name string, o rotateOptions, n slotNotes) (keys.Record, error) {
 	record, err := store.Lookup(name)
 	if err == nil && (record.Public.IsZero() || record.Protection == keys.Unprotected) {
 		// An earlier run may have been stopped before it wrote the record: opening the key does that.

@@ -21,12 +21,11 @@ func (a *app) runEnroll(ctx context.Context, o enrollOptions) error {
 		return err
 	}
 	return a.locked(ctx, func(ctx context.Context, home string) error {
-		record, err := a.key(ctx, a.store(home), o.key)
-		if err != nil {
-			return err
-		}
-		if o.can.Has(enroll.Manage) && !record.MayManage() {
-			return usage("--can manage: key %s may not manage an account's keys: %s", record.Name, elsewhere(record))
+		var record keys.Record
+		if o.key != "" || o.manual || !mayFollow(home, t) {
+			if record, err = a.keyToEnroll(ctx, home, o); err != nil {
+				return err
+			}
 		}
 		if o.manual {
 			return a.enrollManually(ctx, home, t, record, o)
@@ -35,7 +34,25 @@ func (a *app) runEnroll(ctx context.Context, o enrollOptions) error {
 	})
 }
 
-// enroll makes the trust first and tells cargo last, so that running it again completes it.
+// keyToEnroll is the key that was named, or the only one, or one that a person chooses.
+func (a *app) keyToEnroll(ctx context.Context, home string, o enrollOptions) (keys.Record, error) {
+	record, err := a.key(ctx, a.store(home), o.key)
+	if err == nil && o.can.Has(enroll.Manage) && !record.MayManage() {
+		err = usage("--can manage: key %s may not manage an account's keys: %s", record.Name, elsewhere(record))
+	}
+	return record, err
+}
+
+// keyOr is record, or [app.keyToEnroll] if there is none yet.
+func (a *app) keyOr(ctx context.Context, home string, record keys.Record, o enrollOptions) (keys.Record, error) {
+	if record.Name != "" {
+		return record, nil
+	}
+	return a.keyToEnroll(ctx, home, o)
+}
+
+// enroll makes the trust first and tells cargo last, so that running it again completes it. Without a record the key
+// is chosen once it is known that the registry is not one that has moved, whose enrolment has its key already.
 func (a *app) enroll(ctx context.Context, home string, t target, record keys.Record, o enrollOptions) error {
 	if _, err := a.openWithFile(ctx, a.store(home), o.file); err != nil {
 		return err
@@ -55,6 +72,9 @@ func (a *app) enroll(ctx context.Context, home string, t target, record keys.Rec
 		if done, err := a.follow(ctx, life, t, o); done || err != nil {
 			return err
 		}
+	}
+	if record, err = a.keyOr(ctx, home, record, o); err != nil {
+		return err
 	}
 	if err := a.lookBack(ctx, life, t, old, &o); err != nil {
 		return err

@@ -38,6 +38,12 @@ func hasLeftBehind(home string, e *enroll.Enrolment) bool {
 	return err == nil && e != nil && leftBehind(all, e)
 }
 
+// mayFollow reports whether an enrolment of this machine may have moved to where it is to be enrolled now.
+func mayFollow(home string, t target) bool {
+	all, err := enroll.ListEnrolments(home)
+	return err == nil && slices.ContainsFunc(all, func(e *enroll.Enrolment) bool { return !e.Manual && e.Index != t.index })
+}
+
 // unfinishedMoves are lines like those of [app.unfinishedLines].
 func unfinishedMoves(home string) (lines []string) {
 	all, _ := enroll.ListEnrolments(home) // what can't be read is said elsewhere

@@ -3,9 +3,10 @@
 // verified by package enroll.
 //
 // It speaks https, and plain http only to this machine itself unless the user says otherwise. It
-// follows no redirect to another origin. Every answer is limited in size and time. A request is
-// repeated, at most twice, only where sending it again can't do more than sending it once: all
-// requests here are of that kind, as a registry takes the same document twice as one.
+// follows no redirect to another origin. Every answer is limited in size and time, and with a
+// [Patience] all of them together. A request is repeated, at most twice, only where sending it
+// again can't do more than sending it once: all requests here are of that kind, as a registry takes
+// the same document twice as one.
 //
 // Proxies are those of the environment, HTTPS_PROXY, HTTP_PROXY and NO_PROXY, by the rules of
 // [http.ProxyFromEnvironment]: a proxy sees which host an https request goes to and no more, and
@@ -42,6 +43,9 @@ type Options struct {
 	UserAgent string
 	// Token makes a read token. It is asked only where the registry wants one.
 	Token func(ctx context.Context) (string, error)
+	// Patience bounds how long the registry is waited for in all; nil: each request alone is bounded. What Token takes
+	// is not counted: it may ask a person.
+	Patience *Patience
 	// Transport carries the requests instead of the network, and Wait passes the time between two
 	// tries. Both are for tests; nil is as it says above.
 	Transport http.RoundTripper
@@ -125,7 +129,8 @@ func (c *Client) send(ctx context.Context, request *call) error {
 		if !again {
 			return err
 		}
-		if stopped := c.wait(ctx, delay); stopped != nil {
+		pause := func(ctx context.Context) error { return c.wait(ctx, delay) }
+		if stopped := c.options.Patience.while(ctx, request.url, pause); stopped != nil {
 			return fmt.Errorf("waiting to try again, as %v: %w", err, stopped)
 		}
 	}
@@ -153,8 +158,20 @@ func (c *Client) retry(err error, try int) (time.Duration, bool) {
 	return time.Duration(try) * 300 * time.Millisecond, errors.As(err, &network) && network.passing()
 }
 
+// once makes the read token that the registry wants, if it does, and sends the request.
 func (c *Client) once(ctx context.Context, request *call) error {
-	response, err := c.ask(ctx, request)
+	token := ""
+	if c.authorize {
+		var err error
+		if token, err = c.options.Token(ctx); err != nil {
+			return fmt.Errorf("making a read token: %w", err)
+		}
+	}
+	return c.options.Patience.while(ctx, request.url, func(ctx context.Context) error { return c.exchange(ctx, request, token) })
+}
+
+func (c *Client) exchange(ctx context.Context, request *call, token string) error {
+	response, err := c.ask(ctx, request, token)
 	if err != nil {
 		return err
 	}
@@ -189,8 +206,8 @@ func (c *Client) once(ctx context.Context, request *call) error {
 	return nil
 }
 
-// ask sends one request.
-func (c *Client) ask(ctx context.Context, r *call) (*http.Response, error) {
+// ask sends one request, with the token if there is one.
+func (c *Client) ask(ctx context.Context, r *call, token string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, r.method, r.url, bytes.NewReader(r.body))
 	if err != nil {
 		return nil, fmt.Errorf("making request: %w", err)
@@ -202,11 +219,7 @@ func (c *Client) ask(ctx context.Context, r *call) (*http.Response, error) {
 	if r.body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
-	if c.authorize {
-		token, err := c.options.Token(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("making a read token: %w", err)
-		}
+	if token != "" {
 		request.Header.Set("Authorization", token)
 	}
 	response, err := c.http.Do(request)

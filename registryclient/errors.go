@@ -105,6 +105,9 @@ func (e *NetworkError) passing() bool {
 			return false
 		}
 	}
+	if errors.As(e.err, new(*patienceError)) {
+		return false
+	}
 	var certificate *tls.CertificateVerificationError
 	var plain tls.RecordHeaderError
 	var name *net.DNSError

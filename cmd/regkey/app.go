@@ -41,20 +41,21 @@ type app struct {
 	signing   func(s keys.Signer) keys.Signer // what every opened key goes through; nil: nothing
 	plugLimit time.Duration                   // how long to wait for a token that is not plugged in
 
-	unlocked    map[string]keys.Signer      // by name, so that each passphrase is asked once
-	tokens      map[uint32]*hardware.Token  // that are open, by serial number
-	pins        map[pinQuestion]keys.Secret // that were given in this run
-	keep        map[uint32]keys.Secret      // PINs for the agent, by the token's serial number
-	endPrompt   func()                      // lets other programs ask for the PIN; nil: nobody waits
-	few         map[pinQuestion]int         // how many tries were left when a person said to go on
-	purpose     string                      // what is being signed, for whoever has to touch a token
-	signer      string                      // and the name of the key that signs a token
-	hurry       bool                        // nobody waits for a token that is not plugged in
-	readsAs     string                      // the key that reads instead of the one that is enrolled for it; empty: none
-	readsItself bool                        // the key that signs reads too, though there is another for that
-	joinsWith   string                      // the key that reads where this machine is not enrolled yet
-	manager     string                      // the key that signs wherever one that manages has to; empty: one that is here
-	linewise    bool                        // questions are asked line by line, whatever the terminal can do
+	patience    map[string]*registryclient.Patience // by registry
+	unlocked    map[string]keys.Signer              // by name, so that each passphrase is asked once
+	tokens      map[uint32]*hardware.Token          // that are open, by serial number
+	pins        map[pinQuestion]keys.Secret         // that were given in this run
+	keep        map[uint32]keys.Secret              // PINs for the agent, by the token's serial number
+	endPrompt   func()                              // lets other programs ask for the PIN; nil: nobody waits
+	few         map[pinQuestion]int                 // how many tries were left when a person said to go on
+	purpose     string                              // what is being signed, for whoever has to touch a token
+	signer      string                              // and the name of the key that signs a token
+	hurry       bool                                // nobody waits for a token that is not plugged in
+	readsAs     string                              // the key that reads instead of the one that is enrolled for it; empty: none
+	readsItself bool                                // the key that signs reads too, though there is another for that
+	joinsWith   string                              // the key that reads where this machine is not enrolled yet
+	manager     string                              // the key that signs wherever one that manages has to; empty: one that is here
+	linewise    bool                                // questions are asked line by line, whatever the terminal can do
 
 	unreachable error // why the twin, which reaches tokens, did not start
 }
@@ -71,6 +72,7 @@ func newApp() *app {
 		lockLimit:   10 * time.Second,
 		keychain:    keychain.Open(),
 		plugLimit:   15 * time.Second,
+		patience:    map[string]*registryclient.Patience{},
 		unlocked:    map[string]keys.Signer{},
 		tokens:      map[uint32]*hardware.Token{},
 		pins:        map[pinQuestion]keys.Secret{},
@@ -194,6 +196,7 @@ func (a *app) released(ctx context.Context, pause time.Duration) error {
 		return errCancelled
 	case <-time.After(pause):
 	}
+	a.asked() // somebody is waited for, and what is asked meanwhile goes on for as long
 	return a.lockHome(ctx, dir)
 }
 

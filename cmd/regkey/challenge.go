@@ -52,7 +52,7 @@ func (a *app) runChallenge(ctx context.Context, index string) error {
 // job needs no home.
 func (a *app) challengeClient(index string) (*registryclient.Client, error) {
 	if a.getenv(envKeyFile) != "" && a.getenv(envRegistry) == index {
-		return registryclient.New(index, a.clientOptions(false)), nil
+		return registryclient.New(index, a.clientOptions(index, false)), nil
 	}
 	home, err := a.home()
 	if err != nil {

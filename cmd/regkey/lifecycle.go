@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/cargo-regkey/regkey/enroll"
 	"github.com/cargo-regkey/regkey/internal/atomicfile"
@@ -29,7 +30,7 @@ func (a *app) lifecycleOf(home string, e *enroll.Enrolment) (*enroll.Lifecycle, 
 // lifecycleAs is that of an account; "" is the one in use.
 func (a *app) lifecycleAs(home, index, account string, insecure bool) (*enroll.Lifecycle, *registryclient.Client) {
 	store := a.store(home)
-	options := a.clientOptions(insecure)
+	options := a.clientOptions(index, insecure)
 	options.Token = func(ctx context.Context) (string, error) { return a.readToken(ctx, home, index, account) }
 	client := registryclient.New(index, options)
 	return &enroll.Lifecycle{
@@ -69,10 +70,27 @@ func (a *app) readToken(ctx context.Context, home, index, account string) (strin
 	return token.Mint(ctx, key, token.Request{Index: index, Subject: e.Subject, Operation: token.Read}, a.now())
 }
 
-func (a *app) clientOptions(insecure bool) registryclient.Options {
+// registryPatience is how long a command waits for one registry in all, between one question to a person and the next. An
+// honest one needs seconds, for the some ten requests of a command and the ten batches of a thousand keysets, and each
+// request has half a minute; so this is far beyond what is slow, and still what a person or a cron job may bear.
+// Another registry of the same command has its own.
+const registryPatience = 3 * time.Minute
+
+func (a *app) clientOptions(index string, insecure bool) registryclient.Options {
 	options := a.reach
 	options.InsecureHTTP, options.UserAgent = insecure, userAgent()
+	if a.patience[index] == nil {
+		a.patience[index] = registryclient.NewPatience(registryPatience)
+	}
+	options.Patience = a.patience[index]
 	return options
+}
+
+// asked begins every registry's patience anew: a person was asked, or is waited for.
+func (a *app) asked() {
+	for _, p := range a.patience {
+		p.Renew()
+	}
 }
 
 func userAgent() string { return "regkey/" + version() }

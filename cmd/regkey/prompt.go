@@ -24,6 +24,7 @@ import (
 // ask shows one field and waits for its answer. Ctrl-C, Esc, the end of input and the end of ctx
 // are errCancelled; the terminal is then as it was before.
 func (a *app) ask(ctx context.Context, field huh.Field) error {
+	defer a.asked()
 	keymap := huh.NewDefaultKeyMap()
 	keymap.Quit = key.NewBinding(key.WithKeys("ctrl+c", "esc"))
 	input := &watchedInput{file: a.stdin}
@@ -157,6 +158,7 @@ func (a *app) askSecret(ctx context.Context, question, flag string, optional boo
 	if !a.terminal {
 		return keys.Secret{}, &missingError{question, flag}
 	}
+	defer a.asked()
 	question = cargo.Printable(question)
 	if a.linewise {
 		return a.secretOnTerminal(ctx, question, flag)
@@ -194,6 +196,7 @@ func (a *app) secretOnTerminal(ctx context.Context, question, flag string) (keys
 
 // confirmOnTerminal is confirm on the controlling terminal.
 func (a *app) confirmOnTerminal(ctx context.Context, question string) error {
+	defer a.asked()
 	yes, err := terminal.Confirm(ctx, question)
 	if err != nil {
 		return terminalFailure(err, "a yes", "--yes")

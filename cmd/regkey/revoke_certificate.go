@@ -31,7 +31,7 @@ func (a *app) runRevokeByCertificate(ctx context.Context, o revokeOptions) error
 			return err
 		}
 	}
-	client := registryclient.New(r.Registry, a.clientOptions(o.insecure))
+	client := registryclient.New(r.Registry, a.clientOptions(r.Registry, o.insecure))
 	if _, err := client.Discover(ctx); err != nil {
 		return fmt.Errorf("submitting the revocation of %v: %w", r.Key, err)
 	}

@@ -152,14 +152,18 @@ func TestPINIsAskedForOnce(t *testing.T) {
 		sessions, outputs = append(sessions, s), append(outputs, out)
 		s.start()
 		go func() {
-			for !strings.Contains(s.shown(), "PIN of YubiKey 12345678") {
+			for {
+				shown, grown := s.look()
+				if strings.Contains(shown, "PIN of YubiKey 12345678") {
+					asked <- i
+					return
+				}
 				select {
-				case <-s.grown:
+				case <-grown:
 				case <-t.Context().Done():
 					return
 				}
 			}
-			asked <- i
 		}()
 	}
 	sessions[<-asked].typed("123456\r")

@@ -211,12 +211,13 @@ func (s *session) expectAfter(first, text string) {
 	s.expect(first)
 	late := time.After(patience)
 	for {
-		_, after, _ := strings.Cut(s.shown(), first)
+		shown, grown := s.look()
+		_, after, _ := strings.Cut(shown, first)
 		if strings.Contains(after, text) {
 			return
 		}
 		select {
-		case <-s.grown:
+		case <-grown:
 		case <-late:
 			s.t.Fatalf("%q does not show after %q:\n%q", text, first, after)
 		}

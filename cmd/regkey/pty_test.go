@@ -33,7 +33,7 @@ type session struct {
 
 	mu     sync.Mutex
 	screen bytes.Buffer
-	grown  chan struct{} // a token for each growth of screen
+	grown  chan struct{} // closed when screen grows; then there is another
 }
 
 // onTerminal starts regkey with those arguments. Nothing answers the terminal's own questions.
@@ -55,7 +55,7 @@ func newSession(t *testing.T, environ []string, args ...string) *session {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
-	s := &session{t: t, home: filepath.Join(t.TempDir(), "home"), grown: make(chan struct{}, 1)}
+	s := &session{t: t, home: filepath.Join(t.TempDir(), "home"), grown: make(chan struct{})}
 	s.cmd = exec.CommandContext(ctx, "regkey", args...)
 	s.cmd.Env = append(append([]string{"REGKEY_AGENT=off"}, environ...), "REGKEY_HOME="+s.home, "CARGO_HOME="+t.TempDir(), "PATH="+os.Getenv("PATH"), "HOME="+t.TempDir())
 	var err error
@@ -86,11 +86,9 @@ func (s *session) watch() {
 		n, err := s.terminal.Read(buffer)
 		s.mu.Lock()
 		s.screen.Write(buffer[:n])
+		close(s.grown)
+		s.grown = make(chan struct{})
 		s.mu.Unlock()
-		select {
-		case s.grown <- struct{}{}:
-		default:
-		}
 		if err != nil {
 			return
 		}
@@ -98,20 +96,30 @@ func (s *session) watch() {
 }
 
 func (s *session) shown() string {
+	text, _ := s.look()
+	return text
+}
+
+// look is what shows now, and what tells everybody who waits that more does.
+func (s *session) look() (shown string, grown <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.screen.String()
+	return s.screen.String(), s.grown
 }
 
 // expect waits until text shows.
 func (s *session) expect(text string) {
 	s.t.Helper()
 	late := time.After(patience)
-	for !strings.Contains(s.shown(), text) {
+	for {
+		shown, grown := s.look()
+		if strings.Contains(shown, text) {
+			return
+		}
 		select {
-		case <-s.grown:
+		case <-grown:
 		case <-late:
-			s.t.Fatalf("%q does not show:\n%q", text, s.shown())
+			s.t.Fatalf("%q does not show:\n%q", text, shown)
 		}
 	}
 }

@@ -288,5 +288,11 @@ func (a *app) reportApproval(e *enroll.Enrolment, plan *enroll.ProposalPlan, don
 	for _, f := range asked[1:] {
 		facts = append(facts, fact{"along with it", f.ID + ", which may " + strings.Join(f.Can, ",")})
 	}
-	return a.printFacts(append(facts, fact{"keyset", fmt.Sprintf("version %d", done.Version)})...)
+	err := a.printFacts(append(facts, fact{"keyset", fmt.Sprintf("version %d", done.Version)})...)
+	for _, f := range asked {
+		if text := unboundedNames(f.Can, f.Crates); text != "" && o.yes {
+			a.say("regkey: note: %s", text)
+		}
+	}
+	return err
 }

@@ -249,6 +249,9 @@ func (a *app) confirmEnrolment(ctx context.Context, t target, plan *enroll.Enrol
 	if plan.Step == enroll.EnrolAdd {
 		a.say("signed by %s", plan.With)
 	}
+	if text := unbounded(can, plan.Crates); text != "" {
+		a.say("note      %s", text)
+	}
 	return a.confirm(ctx, "Enrol this key there?")
 }
 

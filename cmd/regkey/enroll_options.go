@@ -32,7 +32,8 @@ The first key of an account needs an invite code from the registry's operator. T
 asked for on the terminal, or read from standard input with --code-stdin, and is never
 sent: it signs. The first key may do everything, and manages the account's keys. A later
 key is signed in by one that manages, and may publish, yank and read unless --can says
-otherwise.
+otherwise. A key that manages can widen its own line: --crates keeps it from mistakes,
+and does not bind whoever has the key.
 
 On a further machine of yours, enroll shows a short code, and waits until "regkey approve" on
 a machine that manages the account has let the key in: for 15 minutes. Run it again, and it

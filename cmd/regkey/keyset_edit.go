@@ -28,8 +28,8 @@ func (a *app) keysetEditCommand() *cli.Command {
 		ArgsUsage: "KEY",
 		Description: `Changes one key's line in the keyset: KEY is its name here, its label or its id. What no flag
 names stays as it is. A key that manages signs. The last one that manages stays one, and a key
-that manages has no end. --crates of a key that manages keeps it from mistakes alone: it could
-widen its own line.
+that manages has no end. A key that manages can widen its own line: --crates keeps it from
+mistakes, and does not bind whoever has the key.
 
 --retire takes the key out without ending it for ever: it may be enrolled again. A key that
 was lost is revoked instead. --label is what this machine calls the key; no registry hears of

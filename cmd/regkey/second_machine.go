@@ -232,7 +232,9 @@ func (a *app) reportJoined(s *stranger, j *enroll.Joined) error {
 	done := &enroll.Enrolled{
 		Step: stepJoined, Account: j.Account, Key: j.Key, Can: j.Entry.Can, Version: j.Version, Certificate: j.Certificate, Read: j.Read,
 	}
-	err := a.reportEnrolment(s.t, s.key, done, outcome, s.o)
+	o := s.o
+	o.crates = j.Entry.Crates // of a key that is trusted already nobody has said them here
+	err := a.reportEnrolment(s.t, s.key, done, outcome, o)
 	if j.FirstUse && !j.Already {
 		a.say("regkey: trusted on first use: version %d, %v; \"regkey keyset show\" on another machine of yours shows the same", j.Version, j.Hash)
 	}

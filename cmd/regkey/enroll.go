@@ -158,7 +158,7 @@ func (a *app) planEnrolment(
 	if plan.Step == enroll.EnrolFirst && !slices.Contains(discovery.Bootstrap, "code") {
 		return nil, fmt.Errorf("enrolling at %s: it takes no invite codes, and regkey knows no other way to begin there", t.label())
 	}
-	return plan, a.checkPolicy(t.label(), discovery.Hardware, o.Key, o.Can)
+	return plan, a.checkPolicy(t.label(), discovery, o.Key, o.Can)
 }
 
 // checkFirst refuses, as the first key of an account, one that may not manage it.

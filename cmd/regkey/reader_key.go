@@ -82,7 +82,11 @@ func (e *policyError) Error() string {
 
 // checkPolicy says what the registry asks of keys, before anything is made or signed for it, and
 // refuses a key that it would refuse. Keys that can only read are not asked for anything.
-func (a *app) checkPolicy(t string, want registryclient.HardwareWanted, r keys.Record, can enroll.Can) error {
+func (a *app) checkPolicy(t string, d *registryclient.Discovery, r keys.Record, can enroll.Can) error {
+	if err := checkFormat(t, d.Tokens, r, can); err != nil {
+		return err
+	}
+	want := d.Hardware
 	if !want.Required || can == enroll.Read {
 		return nil
 	}
@@ -92,6 +96,25 @@ func (a *app) checkPolicy(t string, want registryclient.HardwareWanted, r keys.R
 		return nil
 	}
 	return &policyError{t, text}
+}
+
+// tokenFormats are the names that registries have for the tokens of each algorithm.
+var tokenFormats = map[keys.Algorithm]string{keys.Ed25519: "v4.public", keys.P384: "v3.public"}
+
+// checkFormat refuses a key whose tokens the registry says it does not take. One that can only manage
+// signs none, and a registry that lists none has not said.
+func checkFormat(t string, taken []string, r keys.Record, can enroll.Can) error {
+	format := tokenFormats[r.Public.Algorithm()]
+	if can == enroll.Manage || len(taken) == 0 || format == "" || slices.Contains(taken, format) {
+		return nil
+	}
+	err := fmt.Errorf("%s takes no %s tokens, and key %s signs no others: it is %v", t, format, r.Name, r.Public.Algorithm())
+	for other, format := range tokenFormats {
+		if slices.Contains(taken, format) {
+			return advised(err, fmt.Sprintf("make another key for it: \"regkey init NAME --algorithm %v\"", other))
+		}
+	}
+	return err
 }
 
 func describePolicy(want registryclient.HardwareWanted) string {

@@ -66,7 +66,7 @@ func (a *app) prepareRotation(
 	if err != nil {
 		return err
 	}
-	if err := a.checkPolicy(label(e), discovery.Hardware, newKey, plan.Entry.Can); err != nil {
+	if err := a.checkPolicy(label(e), discovery, newKey, plan.Entry.Can); err != nil {
 		return err
 	}
 	wantsReader, err := plan.WantsReader(newKey)

@@ -70,7 +70,7 @@ func (a *app) proposal(ctx context.Context, s *stranger) (enroll.ProposeOptions,
 // enrollByApproval asks another machine to let the key in, and waits for it as long as the proposal
 // does.
 func (a *app) enrollByApproval(ctx context.Context, s *stranger) (*enroll.Joined, *enroll.Waiting, error) {
-	if err := a.checkPolicy(s.t.label(), s.discovery.Hardware, s.key, cmp.Or(s.o.can, enroll.CanByDefault)); err != nil {
+	if err := a.checkPolicy(s.t.label(), s.discovery, s.key, cmp.Or(s.o.can, enroll.CanByDefault)); err != nil {
 		return nil, nil, err
 	}
 	if s.life.State().Proposing() == "" {

@@ -49,14 +49,7 @@ func (l *Lifecycle) FetchProposal(ctx context.Context, code string) (*ProposalPl
 	if err != nil {
 		return nil, err
 	}
-	if _, _, err := l.Settle(ctx); err != nil {
-		return nil, err
-	}
-	base, err := l.Sync(ctx)
-	if err != nil {
-		return nil, err
-	}
-	e, _, err := l.enrolled()
+	e, base, err := l.upToDate(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -56,14 +56,7 @@ func (l *Lifecycle) PlanEdit(ctx context.Context, o EditOptions) (*EditPlan, err
 	if o.Retire && (o.Can != 0 || o.Crates != nil || o.Until != nil) {
 		return nil, errors.New("planning an edit: a key that retires has nothing else to be changed")
 	}
-	if _, _, err := l.Settle(ctx); err != nil {
-		return nil, err
-	}
-	base, err := l.Sync(ctx)
-	if err != nil {
-		return nil, err
-	}
-	e, _, err := l.enrolled()
+	e, base, err := l.upToDate(ctx)
 	if err != nil {
 		return nil, err
 	}

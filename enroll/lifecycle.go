@@ -171,6 +171,20 @@ func (l *Lifecycle) Settle(ctx context.Context) (accepted *SignedKeyset, found b
 	return k, true, l.Left(err)
 }
 
+// upToDate settles what an earlier run left, fetches and verifies what stands, and returns that with this machine's
+// enrolment.
+func (l *Lifecycle) upToDate(ctx context.Context) (*Enrolment, *SignedKeyset, error) {
+	if _, _, err := l.Settle(ctx); err != nil {
+		return nil, nil, err
+	}
+	base, err := l.Sync(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	e, _, err := l.enrolled()
+	return e, base, err
+}
+
 // submit sends p, having stored it, and stores its outcome.
 func (l *Lifecycle) submit(ctx context.Context, p *pending) (*SignedKeyset, error) {
 	k, err := p.keyset()

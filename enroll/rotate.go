@@ -57,10 +57,7 @@ type Rotated struct {
 // PlanRotation settles what an earlier run left, fetches and verifies what stands, and finds out
 // what the rotation means now. The new key need not exist yet: [RotatePlan.Run] wants it.
 func (l *Lifecycle) PlanRotation(ctx context.Context, o RotateOptions) (*RotatePlan, error) {
-	if _, _, err := l.Settle(ctx); err != nil {
-		return nil, err
-	}
-	base, err := l.Sync(ctx)
+	_, base, err := l.upToDate(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -47,10 +47,7 @@ Examples:
    regkey hardware setup --serial 12345678`,
 		Flags: []cli.Flag{serialFlag(), jsonFlag()},
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
-			serial, err := parseSerial(c.String("serial"))
+			serial, err := onlySerial(c)
 			if err != nil {
 				return err
 			}
@@ -249,10 +246,7 @@ Examples:
    regkey hardware unblock --serial 12345678`,
 		Flags: []cli.Flag{serialFlag(), jsonFlag()},
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
-			serial, err := parseSerial(c.String("serial"))
+			serial, err := onlySerial(c)
 			if err != nil {
 				return err
 			}

@@ -36,6 +36,14 @@ func parseSerial(text string) (uint32, error) {
 	return uint32(serial), nil
 }
 
+// onlySerial is --serial of a command that takes no arguments.
+func onlySerial(c *cli.Context) (uint32, error) {
+	if err := noArguments(c); err != nil {
+		return 0, err
+	}
+	return parseSerial(c.String("serial"))
+}
+
 // openToken opens the token with that serial number, or the only one for 0; of several a person
 // chooses. One that is open already is given again.
 func (a *app) openToken(ctx context.Context, serial uint32) (*hardware.Token, error) {

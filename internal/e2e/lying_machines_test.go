@@ -151,7 +151,7 @@ func (s *scene) rotating(laptop *lab.Lab) {
 		return sends(r)
 	}
 	l.Env = line.env()
-	ends(s.t, l, 1, "", "", "regkey", "rotate", "--registry", "lab", "--key", "laptop", "--yes", "--none")
+	ends(s.t, l, 6, "", "", "regkey", "rotate", "--registry", "lab", "--key", "laptop", "--yes", "--none")
 	s.machines["rotating"] = l
 	requests, _ := line.forget()
 	for _, r := range requests {

@@ -288,7 +288,7 @@ func TestYesToSomethingElse(t *testing.T) {
 	}
 	m := s.copied(s.machines["six"])
 	m.Env = l.env()
-	result := ends(t, m, 1, "", "", "regkey", "keyset", "edit", "ci", "--registry", "lab", "--can", "publish", "--yes")
+	result := ends(t, m, 6, "", "", "regkey", "keyset", "edit", "ci", "--registry", "lab", "--can", "publish", "--yes")
 	contains(t, "the sentence", result.Stderr, "expected was a yes to the version that was sent", "version 99 came")
 	m.Env = newLiar(t, s.address).env() // the truth, again: what waits is sent
 	must(t, m, "", "", "regkey", "sync", "--registry", "lab")

@@ -334,7 +334,7 @@ func (l *Lifecycle) send(ctx context.Context, signed *SignedKeyset, after Enrolm
 	}
 	p := &pending{Note: string(signed.Note), Attestations: attestations, Enrolment: after}
 	if err := l.State().setPending(p); err != nil {
-		return nil, err
+		return nil, l.Left(err) // which may be there all the same
 	}
 	if err := l.progress(signed, StepSigned); err != nil {
 		return nil, l.Left(err)

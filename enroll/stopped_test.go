@@ -79,3 +79,39 @@ func TestProposalEndsWithTheEnrolment(t *testing.T) {
 		t.Error("the proposal still waits")
 	}
 }
+
+// A failure after which signed bytes wait in the folder says that something is left, wherever it came.
+func TestFailureSaysWhatIsLeft(t *testing.T) {
+	begun := enrolled(t)
+	ci := begun.key("ci", ed(2))
+	enrol := func(m *machine, run *faults.Run) error {
+		defer run.Files(m.Home)()
+		plan, err := m.PlanEnrolment(context.Background(), EnrolOptions{Account: testAccount, Key: ci})
+		if err != nil {
+			return m.Left(err)
+		}
+		_, err = plan.Run(context.Background(), testCode)
+		return err
+	}
+	run, waited := faults.Record(), 0
+	begun.must(enrol(begun.copy(true), run))
+	for n, call := range run.Calls() {
+		for _, mode := range faults.Modes(call) {
+			if mode != faults.Error && mode != faults.ErrorAfter {
+				continue
+			}
+			m := begun.copy(true)
+			err := enrol(m, faults.Stop(n, mode))
+			if !m.State().Pending() {
+				continue
+			}
+			waited++
+			if err == nil || !errors.As(err, new(*LeftError)) {
+				t.Errorf("%s at %v (call %d): signed bytes wait, and said is %v", mode, call, n, err)
+			}
+		}
+	}
+	if waited < 5 {
+		t.Errorf("after %d failures alone signed bytes waited", waited)
+	}
+}

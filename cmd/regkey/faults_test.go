@@ -279,13 +279,15 @@ func (o operation) between(w *world, c command, p point, exit int) error {
 	}
 	before := w.said.Len()
 	w.run(noFaults(), at(c.machine, "keyset", "pins"))
-	said := w.said.String()[before:]
+	run, said := w.said.String()[:before], w.said.String()[before:]
 	told := slices.ContainsFunc([]string{"is not complete", "is being given up", "its answer is not known", "waits to be let in"}, func(words string) bool {
 		return strings.Contains(said, words)
 	})
 	switch crashed := strings.HasPrefix(string(p.mode), "crash"); {
 	case len(waits) > 0 && !told:
 		return errors.New("signed bytes wait, and another command does not say so")
+	case !crashed && told && strings.Contains(run, "this command changed nothing"):
+		return errors.New("something is left, and it is said that nothing was changed")
 	case !crashed && told && !o.left && exit != exitLeft && exit != exitDistrust:
 		return fmt.Errorf("something is left, and the exit code is %d", exit)
 	case !crashed && !told && exit == exitLeft && !slices.Contains(c.args, "--certificate"): // of which nothing is kept here

@@ -241,7 +241,8 @@ func (e *unchangedError) Unwrap() error { return e.err }
 // journal, and no registry has taken it. nil stays nil.
 func (r *rotation) orUnchanged(failed error, outcomes []enroll.StepOutcome) error {
 	accepted := slices.ContainsFunc(outcomes, func(o enroll.StepOutcome) bool { return o.Done != nil || o.Step.State != enroll.StepPlanned })
-	if failed == nil || accepted || r.settled || r.isOpen() {
+	waits := errors.As(failed, new(*enroll.LeftError))
+	if failed == nil || accepted || waits || r.settled || r.isOpen() {
 		return failed
 	}
 	if len(r.unused()) > 0 {

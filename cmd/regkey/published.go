@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/cargo-regkey/regkey/enroll"
 	"github.com/cargo-regkey/regkey/keys"
 	"github.com/cargo-regkey/regkey/registryclient"
 )
@@ -56,6 +57,21 @@ func published(ctx context.Context, client *registryclient.Client, id keys.ID, s
 		versions = []registryclient.PublishedVersion{}
 	}
 	return &publishedFacts{id.String(), moment(since), versions, more}, nil
+}
+
+// publishedUntilNow asks what a key that has ended had published. If this machine has no key left that may ask,
+// it makes do with the answer from just before the end, and says so. The end stands, whatever becomes of
+// the question; but a script shall hear of a failure.
+func (a *app) publishedUntilNow(ctx context.Context, client *registryclient.Client, e *enroll.Enrolment, id keys.ID, since time.Time, before *publishedFacts) (*publishedFacts, error) {
+	list, err := published(ctx, client, id, since)
+	if err == nil || before == nil {
+		return list, err
+	}
+	if after, lookupErr := a.signs(e); lookupErr != nil || after != "" {
+		return before, err
+	}
+	a.say("regkey: what %v has published is listed as of just before its end: no key of this machine may ask any more", id)
+	return before, nil
 }
 
 func (a *app) printPublished(f *publishedFacts) error {

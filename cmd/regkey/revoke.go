@@ -122,14 +122,17 @@ func (a *app) runRevoke(ctx context.Context, o revokeOptions) error {
 			return err
 		}
 		a.purpose = "end " + named(plan.Name, plan.Key) + " at " + label(e)
+		var list *publishedFacts
+		if o.listPublished && plan.Name == e.Key && !plan.Revoked {
+			// Afterwards this machine may have no key that reads. What goes wrong here stops no revocation.
+			list, _ = published(ctx, client, plan.Key, o.since)
+		}
 		done, err := plan.Run(ctx)
 		if err != nil {
 			return err
 		}
-		var list *publishedFacts
 		if o.listPublished {
-			// The end stands, whatever becomes of the question; but a script shall hear of it.
-			list, err = published(ctx, client, done.Key, o.since)
+			list, err = a.publishedUntilNow(ctx, client, e, done.Key, o.since, list)
 		}
 		return errors.Join(a.reportRevocation(e, plan, done, list, o), err)
 	})

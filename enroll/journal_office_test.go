@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cargo-regkey/regkey/internal/faults"
 	"github.com/cargo-regkey/regkey/keys"
 )
 
@@ -97,13 +98,11 @@ func (f fragileSigner) Sign(ctx context.Context, message []byte) (signature []by
 	return signature, err
 }
 
-// inMemory is a temporary folder, in memory where Linux has that: thousands of machines are made here,
-// and no power is cut.
 func inMemory(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "regkey-enroll-")
+	dir, err := os.MkdirTemp(faults.Folder(), "regkey-enroll-")
 	if err != nil {
-		return t.TempDir()
+		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir

@@ -102,13 +102,11 @@ type stopping struct {
 	record   keys.Record
 }
 
-// memoryFolder is a temporary folder, in memory where Linux has that: thousands of stores are made and
-// synced here, and no power is cut.
 func memoryFolder(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "regkey-keys-")
+	dir, err := os.MkdirTemp(faults.Folder(), "regkey-keys-")
 	if err != nil {
-		return t.TempDir()
+		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir

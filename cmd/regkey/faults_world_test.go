@@ -47,9 +47,9 @@ func indexOf(host string) string { return "sparse+https://" + host + ".example/i
 
 func newFaultLab(t *testing.T) *faultLab {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "regkey-faults-") // in memory: no power is cut here
+	dir, err := os.MkdirTemp(faults.Folder(), "regkey-faults-")
 	if err != nil {
-		dir = t.TempDir()
+		t.Fatal(err)
 	}
 	l := &faultLab{t: t, dir: dir, served: map[string]*registry.Server{}, invite: map[string]*registry.Operator{}}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })

@@ -65,6 +65,29 @@ func Compare(before, after *SignedKeyset) Change {
 	return c
 }
 
+// LetIn are the versions that a key has signed, as one that may manage, from that time on, with the keys that they added
+// and that the last of history still lists. They are what to look at once the key was in other hands.
+// history is verified and in order; of what came before it, and of versions that it lacks, nothing is known.
+func LetIn(history []*SignedKeyset, by keys.ID, since time.Time) []Change {
+	if len(history) == 0 {
+		return nil
+	}
+	var all []Change
+	last := history[len(history)-1]
+	for n, k := range history[1:] {
+		manager, _ := history[n].Entry(by)
+		if k.Version != history[n].Version+1 || !manager.Can.Has(Manage) || !slices.Contains(k.Signers(), by) || k.Issued.Before(since) {
+			continue
+		}
+		c := Compare(history[n], k)
+		c.Added = slices.DeleteFunc(c.Added, func(e Entry) bool { return !lists(last.Keys, e.Key.ID()) })
+		if len(c.Added) > 0 {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
 // History is the account's timeline from version 1 on, fetched in batches and verified from scratch.
 // It must lead to what this machine has verified before, and is a [*DistrustError] otherwise.
 func (l *Lifecycle) History(ctx context.Context) ([]Change, error) {

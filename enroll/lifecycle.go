@@ -131,7 +131,10 @@ type Lifecycle struct {
 	With string
 	// Unlock opens a key of the store for signing; it may ask a person.
 	Unlock func(ctx context.Context, name string) (keys.Signer, error)
-	Now    func() time.Time
+	// Noticed, if set, is told of the changes that others have made since this machine looked last, oldest
+	// first, once they are verified and written down.
+	Noticed func([]Change)
+	Now     func() time.Time
 }
 
 // State is the folder of this registry's account.

@@ -97,7 +97,31 @@ func (l *Lifecycle) record(chain []*SignedKeyset, revocations []*SignedRevocatio
 			return err
 		}
 	}
-	return l.State().settle(func(keys.ID) bool { return true })
+	if err := l.State().settle(func(keys.ID) bool { return true }); err != nil {
+		return err
+	}
+	l.notice(pinned, chain)
+	return nil
+}
+
+// notice tells what chain changes from pinned on; nothing on first contact.
+func (l *Lifecycle) notice(pinned *SignedKeyset, chain []*SignedKeyset) {
+	if pinned == nil || l.Noticed == nil {
+		return
+	}
+	var changes []Change
+	for _, k := range chain {
+		if k.Version <= pinned.Version {
+			continue
+		}
+		if c := Compare(pinned, k); !c.Empty() {
+			changes = append(changes, c)
+		}
+		pinned = k
+	}
+	if len(changes) > 0 {
+		l.Noticed(changes)
+	}
 }
 
 // latest fetches the keyset that stands, and the revocations, and verifies as little as

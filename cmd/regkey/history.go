@@ -5,16 +5,10 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
-
-	"github.com/cargo-regkey/regkey/enroll"
-	"github.com/cargo-regkey/regkey/keys"
 )
 
 type historyOptions struct {
@@ -70,32 +64,6 @@ type historyFacts struct {
 	// Revocations are all that this machine knows. A keyset names them from its next version on.
 	Revocations []endFacts      `json:"revocations"`
 	Published   *publishedFacts `json:"published,omitzero"` // with --key
-}
-
-type versionFacts struct {
-	Version int           `json:"version"`
-	Issued  string        `json:"issued"`
-	Signers []string      `json:"signers"` // ids
-	Added   []entryFacts  `json:"added,omitzero"`
-	Changed []changeFacts `json:"changed,omitzero"`
-	Removed []entryFacts  `json:"removed,omitzero"`
-	Revoked []string      `json:"revoked,omitzero"`
-	Closed  bool          `json:"closed,omitzero"`
-
-	enrolled []string // the ids of Added, whatever is shown of them
-}
-
-type entryFacts struct {
-	Name   string   `json:"name,omitzero"` // on this machine, or its label here
-	ID     string   `json:"id"`
-	Can    []string `json:"can"`
-	Crates []string `json:"crates,omitzero"`
-	Until  string   `json:"until,omitzero"`
-}
-
-type changeFacts struct {
-	Before entryFacts `json:"before"`
-	After  entryFacts `json:"after"`
 }
 
 // endFacts is one revocation.
@@ -169,21 +137,11 @@ func (a *app) printHistory(names keyNames, f historyFacts) error {
 	}
 	for _, v := range f.Versions {
 		line("version %d  %s  signed by %s", v.Version, v.Issued, names.signers(v))
-		for _, e := range v.Added {
-			line("   added    %s: may %s", names.full(e.ID), e.describe())
-		}
-		for _, c := range v.Changed {
-			line("   changed  %s: may %s, instead of %s", names.full(c.After.ID), c.After.describe(), c.Before.describe())
-		}
-		for _, e := range v.Removed {
-			line("   removed  %s", names.full(e.ID))
+		for _, text := range names.lines(v, ended) {
+			line("   %s", text)
 		}
 		for _, id := range v.Revoked {
-			line("   revoked  %s%s", names.full(id), names.end(ended[id]))
 			delete(ended, id)
-		}
-		if v.Closed {
-			line("   closed   the account has ended")
 		}
 	}
 	for _, r := range f.Revocations {
@@ -195,119 +153,4 @@ func (a *app) printHistory(names keyNames, f historyFacts) error {
 		err = errors.Join(err, a.printPublished(f.Published))
 	}
 	return err
-}
-
-// describe says what the line of a keyset allows.
-func (e entryFacts) describe() string {
-	text := strings.Join(e.Can, ",")
-	if len(e.Crates) > 0 {
-		text += " (" + strings.Join(e.Crates, ",") + ")"
-	}
-	if e.Until != "" {
-		text += " until " + e.Until
-	}
-	return text
-}
-
-// keyNames are what this machine calls the keys of an account: by their names in the store, else by
-// their labels.
-type keyNames map[string]string
-
-func namesIn(store *keys.Store, e *enroll.Enrolment) keyNames {
-	names := keyNames{}
-	for id, label := range e.Labels {
-		names[id] = label
-	}
-	records, _ := store.List() // what can't be read has no name here
-	for _, r := range records {
-		if !r.Public.IsZero() {
-			names[r.Public.ID().String()] = r.Name
-		}
-	}
-	return names
-}
-
-// find is the id of the key with that name, label or id.
-func (n keyNames) find(key string) (keys.ID, error) {
-	if id, err := keys.ParseID(key); err == nil {
-		return id, nil
-	}
-	for id, name := range n {
-		if name == key {
-			return keys.ParseID(id)
-		}
-	}
-	return keys.ID{}, advised(fmt.Errorf("there is no key %s: %w", key, fs.ErrNotExist), `"regkey keyset show" lists the keys and their ids`)
-}
-
-// full is the name and the id.
-func (n keyNames) full(id string) string {
-	if name := n[id]; name != "" {
-		return name + " (" + id + ")"
-	}
-	return id
-}
-
-// all names several keys.
-func (n keyNames) all(ids []string) string {
-	var shown []string
-	for _, id := range ids {
-		if n[id] != "" {
-			id = n[id]
-		}
-		shown = append(shown, id)
-	}
-	return strings.Join(shown, ", ")
-}
-
-// signers names who signed a version. In the first one that is the key and an invite code, which is no key of
-// the account.
-func (n keyNames) signers(v versionFacts) string {
-	var shown []string
-	for _, id := range v.Signers {
-		if v.Version == 1 && !slices.Contains(v.enrolled, id) {
-			shown = append(shown, "an invite code")
-			continue
-		}
-		shown = append(shown, n.all([]string{id}))
-	}
-	return strings.Join(shown, ", ")
-}
-
-func (n keyNames) end(r endFacts) string {
-	if r.ID == "" {
-		return ""
-	}
-	by := "itself"
-	if r.By != r.ID {
-		by = n.all([]string{r.By})
-	}
-	return ": " + r.Reason + ", by " + by
-}
-
-func (n keyNames) entry(e enroll.Entry) entryFacts {
-	id := e.Key.ID().String()
-	return entryFacts{n[id], id, e.Can.Names(), e.Crates, moment(e.Until)}
-}
-
-func (n keyNames) version(c enroll.Change) versionFacts {
-	v := versionFacts{Version: c.Version, Issued: moment(c.Issued), Signers: ids(c.Signers), Revoked: ids(c.Revoked), Closed: c.Closed}
-	for _, e := range c.Added {
-		v.Added = append(v.Added, n.entry(e))
-		v.enrolled = append(v.enrolled, e.Key.ID().String())
-	}
-	for _, e := range c.Changed {
-		v.Changed = append(v.Changed, changeFacts{n.entry(e.Before), n.entry(e.After)})
-	}
-	for _, e := range c.Removed {
-		v.Removed = append(v.Removed, n.entry(e))
-	}
-	return v
-}
-
-func ids(all []keys.ID) (texts []string) {
-	for _, id := range all {
-		texts = append(texts, id.String())
-	}
-	return texts
 }

@@ -35,7 +35,8 @@ func (a *app) lifecycleAs(home, index, account string, insecure bool) (*enroll.L
 	client := registryclient.New(index, options)
 	return &enroll.Lifecycle{
 		Home: home, Index: index, Account: account, With: a.manager, Registry: client, Keys: store, Now: a.now,
-		Unlock: func(ctx context.Context, name string) (keys.Signer, error) { return a.unlock(ctx, store, name) },
+		Unlock:  func(ctx context.Context, name string) (keys.Signer, error) { return a.unlock(ctx, store, name) },
+		Noticed: func(changes []enroll.Change) { a.noticed(home, index, account, changes) },
 	}, client
 }
 

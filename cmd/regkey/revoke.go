@@ -36,7 +36,8 @@ only the registry's operator could open the account again. It is revoked with
 --force-last alone, or when that is typed out on the terminal.
 
 With --since it lists what the key has published since then, as the registry says; "regkey
-history --key KEY --since TIME" lists that later.
+history --key KEY --since TIME" lists that later. With --since, or the reason compromised, it
+also names the keys that this one let in: a thief may have added one of his own.
 
 With --certificate it is the revocation certificate from the enrolment that ends the key:
 that needs no key, and works on any machine. --registry is then only compared with what the
@@ -118,7 +119,11 @@ func (a *app) runRevoke(ctx context.Context, o revokeOptions) error {
 		if err != nil {
 			return err
 		}
-		if err := a.confirmRevocation(ctx, e, plan, o); err != nil {
+		added, err := letIn(life, e, plan.Key, o)
+		if err != nil {
+			return err
+		}
+		if err := a.confirmRevocation(ctx, e, plan, added, o); err != nil {
 			return err
 		}
 		a.purpose = "end " + named(plan.Name, plan.Key) + " at " + label(e)
@@ -134,11 +139,11 @@ func (a *app) runRevoke(ctx context.Context, o revokeOptions) error {
 		if o.listPublished {
 			list, err = a.publishedUntilNow(ctx, client, e, done.Key, o.since, list)
 		}
-		return errors.Join(a.reportRevocation(e, plan, done, list, o), err)
+		return errors.Join(a.reportRevocation(e, plan, done, list, added, o), err)
 	})
 }
 
-func (a *app) confirmRevocation(ctx context.Context, e *enroll.Enrolment, plan *enroll.RevokePlan, o revokeOptions) error {
+func (a *app) confirmRevocation(ctx context.Context, e *enroll.Enrolment, plan *enroll.RevokePlan, added []versionFacts, o revokeOptions) error {
 	if plan.Done || plan.Revoked {
 		return nil
 	}
@@ -154,6 +159,12 @@ func (a *app) confirmRevocation(ctx context.Context, e *enroll.Enrolment, plan *
 	a.say("reason    %s", plan.Reason)
 	if plan.Reader != "" {
 		a.say("along     %s, which only reads for it", plan.Reader)
+	}
+	for _, line := range letInLines(added) {
+		a.say("let in    %s", line)
+	}
+	if len(added) > 0 {
+		a.say("regkey: if one of these is not yours, say no, and end that one first: this key still can")
 	}
 	return a.confirm(ctx, "End this key there, for ever?")
 }
@@ -201,14 +212,15 @@ type revocationFacts struct {
 	Reader    string   `json:"reader,omitzero"`    // the id of the key that read for it, and ended along
 	Strangers []string `json:"strangers,omitzero"` // keys elsewhere that can only read: one may have read for it
 
+	LetIn     []versionFacts  `json:"letIn,omitzero"`     // where it was in other hands: versions by which it added keys that are still trusted
 	Published *publishedFacts `json:"published,omitzero"` // with --since
 }
 
-func (a *app) reportRevocation(e *enroll.Enrolment, plan *enroll.RevokePlan, done *enroll.Revoked, list *publishedFacts, o revokeOptions) error {
+func (a *app) reportRevocation(e *enroll.Enrolment, plan *enroll.RevokePlan, done *enroll.Revoked, list *publishedFacts, added []versionFacts, o revokeOptions) error {
 	if o.json {
 		f := revocationFacts{
 			Registry: e.Name, Index: e.Index, Account: done.Account, Key: plan.Name, ID: done.Key.String(),
-			Reason: string(done.Reason), Already: plan.Revoked, Version: done.Version, Published: list,
+			Reason: string(done.Reason), Already: plan.Revoked, Version: done.Version, Published: list, LetIn: added,
 		}
 		if !done.Reader.IsZero() {
 			f.Reader = done.Reader.String()
@@ -236,6 +248,7 @@ func (a *app) reportRevocation(e *enroll.Enrolment, plan *enroll.RevokePlan, don
 	if list != nil {
 		err = errors.Join(err, a.reportPublished(list))
 	}
+	err = errors.Join(err, a.reportLetIn(added))
 	for _, id := range plan.Strangers {
 		a.say("regkey: %v can only read, and is on another machine: if it read for the key that ended, revoke it too", id)
 	}

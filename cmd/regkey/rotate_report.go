@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"text/tabwriter"
 
 	"github.com/cargo-regkey/regkey/enroll"
@@ -355,48 +354,15 @@ func (r *rotation) overtaken(ctx context.Context, o *enroll.Overtaken) error {
 	return a.confirm(ctx, "Go on, upon what stands now?")
 }
 
-// sayChange tells what another machine has changed.
+// sayChange tells what another machine has changed, unless that was told when it was noticed.
 func (r *rotation) sayChange(o *enroll.Overtaken) {
-	r.a.say("regkey: another machine has changed the keys at %s meanwhile, with version %d:", r.label(o.Step), o.Change.Version)
-	for _, line := range r.describeChange(o.Change) {
+	p := r.place(o.Step.Index, o.Step.Account)
+	r.a.say("regkey: another machine has changed the keys at %s meanwhile, with version %d", r.label(o.Step), o.Change.Version)
+	if p.told >= o.Change.Version {
+		return
+	}
+	names := namesIn(p.life.Keys, p.e)
+	for _, line := range names.lines(names.version(o.Change), nil) {
 		r.a.say("        %s", line)
 	}
-}
-
-// describeChange is one line for each key.
-func (r *rotation) describeChange(c enroll.Change) []string {
-	store := r.a.store(r.home)
-	name := func(id keys.ID) string {
-		if record, err := store.Find(id); err == nil {
-			return record.Name
-		}
-		return id.String()
-	}
-	var lines []string
-	for _, e := range c.Added {
-		lines = append(lines, fmt.Sprintf("%s came, and may %s", name(e.Key.ID()), e.Can))
-	}
-	for _, e := range c.Removed {
-		lines = append(lines, name(e.Key.ID())+" went")
-	}
-	for _, e := range c.Changed {
-		line := fmt.Sprintf("%s may %s now, and not %s", name(e.After.Key.ID()), e.After.Can, e.Before.Can)
-		if e.After.Can == e.Before.Can {
-			line = name(e.After.Key.ID()) + " may do the same in other limits"
-		}
-		if !e.After.Until.Equal(e.Before.Until) && !e.After.Until.IsZero() {
-			line += ", until " + moment(e.After.Until)
-		}
-		if !slices.Equal(e.After.Crates, e.Before.Crates) {
-			line += ", for the crates " + strings.Join(e.After.Crates, ",")
-		}
-		lines = append(lines, line)
-	}
-	for _, id := range c.Revoked {
-		lines = append(lines, name(id)+" was revoked")
-	}
-	if c.Closed {
-		lines = append(lines, "the account was closed")
-	}
-	return lines
 }

@@ -37,6 +37,7 @@ type place struct {
 	e      *enroll.Enrolment
 	life   *enroll.Lifecycle
 	client *registryclient.Client
+	told   int // the newest version of which a person was told
 }
 
 func (a *app) newRotation(home string, i *enroll.Intent, o rotateOptions) *rotation {
@@ -63,6 +64,11 @@ func (r *rotation) place(index, account string) *place {
 	}
 	p := &place{e: e}
 	p.life, p.client = r.a.lifecycleOf(r.home, e)
+	tell := p.life.Noticed
+	p.life.Noticed = func(changes []enroll.Change) {
+		tell(changes)
+		p.told = changes[len(changes)-1].Version
+	}
 	r.places[index+"\n"+account] = p
 	return p
 }

@@ -1,4 +1,4 @@
-// What interrupted commands left behind that the journal does not tell of.
+// What interrupted commands leave behind: what the journal does not tell of, and how a failure says so.
 
 package enroll
 
@@ -11,25 +11,6 @@ type Left struct {
 	// Key is the key of this machine that asks another one to let it in; "" where a change waits for the
 	// registry's answer, which [Lifecycle.Settle] asks for.
 	Key string
-}
-
-// A LeftError says that what failed was begun, and that something of it may stand or come to stand: signed bytes
-// wait in the account's folder, or the journal has an intent. The same call, made again, completes it. It wraps why.
-type LeftError struct{ Err error }
-
-// Error is the reason.
-func (e *LeftError) Error() string { return e.Err.Error() }
-
-// Unwrap is the reason.
-func (e *LeftError) Unwrap() error { return e.Err }
-
-// Left makes a failure a [*LeftError] where signed bytes of the account wait: for the registry's answer, or for
-// another machine to let this one in. nil stays nil.
-func (l *Lifecycle) Left(err error) error {
-	if err == nil || !l.State().Pending() && l.State().Proposing() == "" {
-		return err
-	}
-	return &LeftError{err}
 }
 
 // ListLeft finds them. It asks nobody, and leaves out what it can't read: whoever uses that says so.
@@ -57,4 +38,23 @@ func intended(intents []*Intent, e Enrolment) bool {
 		}
 	}
 	return false
+}
+
+// A LeftError says that what failed was begun, and that something of it may stand or come to stand: signed bytes
+// wait in the account's folder, or the journal has an intent. The same call, made again, completes it. It wraps why.
+type LeftError struct{ Err error }
+
+// Error is the reason.
+func (e *LeftError) Error() string { return e.Err.Error() }
+
+// Unwrap is the reason.
+func (e *LeftError) Unwrap() error { return e.Err }
+
+// Left makes a failure a [*LeftError] where signed bytes of the account wait: for the registry's answer, or for
+// another machine to let this one in. nil stays nil.
+func (l *Lifecycle) Left(err error) error {
+	if err == nil || !l.State().Pending() && l.State().Proposing() == "" {
+		return err
+	}
+	return &LeftError{err}
 }

@@ -172,11 +172,11 @@ func TestTooLateIsTold(t *testing.T) {
 	}{
 		"replaced": {
 			[]string{"rotate", "--registry", "lab", "--key", "laptop", "--to", "theirs", "--yes"},
-			"laptop went", "version 3 of the keyset took it out", "version 3 of the keyset took it out",
+			"removed  laptop (k4.pid.", "version 3 of the keyset took it out", "version 3 of the keyset took it out",
 		},
 		"revoked": {
 			[]string{"revoke", "--registry", "lab", "laptop", "--reason", "lost", "--yes"},
-			"laptop was revoked", "it is revoked", "it is revoked",
+			"revoked  laptop (k4.pid.", "it is revoked", "it is revoked",
 		},
 	} {
 		t.Run(how, func(t *testing.T) {

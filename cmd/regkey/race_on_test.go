@@ -6,5 +6,5 @@ package main
 
 const (
 	underRace = true
-	sparse    = 131 // one of so many points of the fault harness is run, unless all are asked for
+	sparse    = 307 // one of so many points of the fault harness is run, unless all are asked for
 )

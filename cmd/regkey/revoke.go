@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -112,7 +113,11 @@ func (a *app) runRevoke(ctx context.Context, o revokeOptions) error {
 			return err
 		}
 		life, client := a.lifecycleOf(home, e)
-		if id, err := namesIn(life.Keys, e).find(o.key); err == nil && e.Labels[id.String()] == o.key {
+		id, err := namesIn(life.Keys, e).find(o.key)
+		if _, storeErr := life.Keys.Lookup(o.key); err != nil && errors.Is(storeErr, fs.ErrNotExist) {
+			return err
+		}
+		if e.Labels[id.String()] == o.key {
 			o.key = id.String()
 		}
 		plan, err := life.PlanRevocation(ctx, o.key, o.reason)

@@ -123,7 +123,7 @@ func TestPrintedBackup(t *testing.T) {
 				t.Fatalf("drawn: %v, and said:\n%q", !test.drawn, s.shown())
 			}
 			if test.drawn {
-				if got, err := scan(photograph(t, drawing[strings.Index(drawing, "█")-len(colourOf(drawing)):], dark)); got != text {
+				if got, err := scan(t, drawing[strings.Index(drawing, "█")-len(colourOf(drawing)):], dark); got != text {
 					t.Errorf("the code reads %q (%v) instead of %q", got, err, text)
 				}
 			}

@@ -150,7 +150,9 @@ func faultOperations() []operation {
 		{name: "revoke, by the key", prepare: withCI, command: types("laptop", "revoke", "--registry", "one", "ci", "--reason", "lost", "--yes"), host: "one", check: ciIsEnded},
 		{
 			name: "revoke, by a manager", prepare: steps(withCI, loseCI), host: "one",
-			command: func(w *world) command { return at("laptop", "revoke", "--registry", "one", w.code, "--reason", "compromised", "--since", "3d", "--yes") },
+			command: func(w *world) command {
+				return at("laptop", "revoke", "--registry", "one", w.code, "--reason", "compromised", "--since", "3d", "--yes")
+			},
 		},
 		{name: "revoke, by certificate", prepare: withCI, command: byCertificate, check: ciIsEnded},
 		{name: "protect, keychain", prepare: enrolled, command: types("laptop", "protect", "laptop", "--keychain", "--yes"), host: "one"},

@@ -124,10 +124,7 @@ func (a *app) runRevoke(ctx context.Context, o revokeOptions) error {
 		if err != nil {
 			return err
 		}
-		added, err := letIn(life, e, plan.Key, o)
-		if err != nil {
-			return err
-		}
+		added, unknown := letIn(life, e, plan.Key, o) // a damaged history stops no revocation
 		if err := a.confirmRevocation(ctx, e, plan, added, o); err != nil {
 			return err
 		}
@@ -144,7 +141,7 @@ func (a *app) runRevoke(ctx context.Context, o revokeOptions) error {
 		if o.listPublished {
 			list, err = a.publishedUntilNow(ctx, client, e, done.Key, o.since, list)
 		}
-		return errors.Join(a.reportRevocation(e, plan, done, list, added, o), err)
+		return errors.Join(a.reportRevocation(e, plan, done, list, added, o), err, unknown)
 	})
 }
 

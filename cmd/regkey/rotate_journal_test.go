@@ -84,7 +84,7 @@ func TestAbandonWhatNeverArrived(t *testing.T) {
 		t.Errorf("what was caught is answered with %d", code)
 	}
 	out, _ := u.run("", "status", "--online", "--json")
-	if !strings.Contains(out, `"key": "laptop"`) || strings.Contains(out, "laptop-2") || strings.Contains(out, "not complete") || !strings.Contains(out, `"version": 2`) {
+	if !strings.Contains(out, `"key": "laptop"`) || strings.Contains(out, `"laptop-2"`) || strings.Contains(out, "not complete") || !strings.Contains(out, `"version": 2`) {
 		t.Error(out)
 	}
 	u.want(0, "lab to laptop-2", "rotate", "--registry", "lab", "--yes")

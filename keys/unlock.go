@@ -177,8 +177,8 @@ func (s *Store) unlock(ctx context.Context, name string, ask PassphraseFunc) (op
 	path := s.secretPath(record)
 	data, err := readKeyFile(ctx, path, checkPrivate)
 	if errors.Is(err, fs.ErrNotExist) {
-		// Between the two looks its protection may have been changed.
-		if now, _, err := s.lookup(name); err == nil && now.isSealed() != record.isSealed() {
+		// Between the two looks its protection may have been changed, and even changed back.
+		if now, _, err := s.lookup(name); err == nil && (now.isSealed() != record.isSealed() || isThere(path)) {
 			return s.unlock(ctx, name, ask)
 		}
 	}
@@ -203,6 +203,13 @@ func (s *Store) unlock(ctx context.Context, name string, ask PassphraseFunc) (op
 		s.restoreRecord(ctx, record)
 	}
 	return opened{key, record, data}, nil
+}
+
+// isThere reports whether path can be opened, as far as a look tells: unlike exists it says no of a
+// link that leads nowhere.
+func isThere(path string) bool {
+	_, err := atomicfile.Stat(path)
+	return err == nil
 }
 
 // restoreRecord writes a lost record again. It reports nothing: the key is open, and the next

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cargo-regkey/regkey/internal/atomicfile"
 	"github.com/cargo-regkey/regkey/keys"
 )
 
@@ -164,6 +165,43 @@ func TestSecretMissing(t *testing.T) {
 		remove(t, s.Path("k"))
 		if _, err := s.Unlock(context.Background(), "k", ask("p")); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("Unlock: %v", err)
+		}
+	}
+}
+
+// TestUnlockWhileChangedThereAndBack finds the secret file gone, and there again before it looks why:
+// somebody changes the protection meanwhile, twice.
+func TestUnlockWhileChangedThereAndBack(t *testing.T) {
+	for _, c := range []struct {
+		from, to string
+		opens    int // of the secret file, until its content is read: of a sealed one the header comes first
+	}{{"", "p", 1}, {"p", "", 2}} {
+		s, dir := newStore(t)
+		key := generate(t, keys.Ed25519)
+		mustCreate(t, s, "k", key, c.from)
+		path, opens, gone := s.Path("k"), 0, false
+		protect := func(now, then string) {
+			if _, err := s.Protect(context.Background(), "k", ask(now), lock(then)); err != nil {
+				t.Error(err)
+			}
+		}
+		end := atomicfile.SetAround(dir, func(what, on string, do func() error) error {
+			if what != "open" || on != path {
+				return do()
+			}
+			if opens++; opens != c.opens {
+				return do()
+			}
+			protect(c.from, c.to)
+			err := do()
+			gone = errors.Is(err, fs.ErrNotExist)
+			protect(c.to, c.from)
+			return err
+		})
+		unlocked, err := s.Unlock(context.Background(), "k", ask("p"))
+		end()
+		if err != nil || unlocked.Public() != key.Public() || !gone {
+			t.Errorf("from %q: %v; it was gone: %v", c.from, err, gone)
 		}
 	}
 }

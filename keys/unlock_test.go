@@ -266,7 +266,7 @@ func TestBadRecords(t *testing.T) {
 		"no public":           strings.Replace(good, "public =", "# public =", 1),
 		"no created":          strings.Replace(good, "created =", "# created =", 1),
 		"no protection":       strings.Replace(good, "protection =", "# protection =", 1),
-		"unknown protection":  strings.Replace(good, "none", "rot13", 1),
+		"unknown protection":  strings.Replace(good, "'none'", "'rot13'", 1),
 		"unknown field":       good + "label = 'x'\n",
 		"field twice":         good + "protection = 'none'\n",
 		"public of no key":    strings.Replace(good, record.Public.String(), "k4.public.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", 1),

@@ -14,10 +14,11 @@ import (
 	"github.com/cargo-regkey/regkey/internal/lab"
 )
 
-// The PINs of these tests: the factory's, and the one that is set.
+// The PINs of these tests: the factory's, and the one that is set. That one is looked for where it must not
+// show, among paths with random numbers in them, and so it is not all digits.
 const (
-	oldPIN, newPIN = "123456", "739120"
-	oldPUK, newPUK = "12345678", "73912064"
+	oldPIN, newPIN = "123456", "Hm4vTq7z"
+	oldPUK, newPUK = "12345678", "Xw9bKr2c"
 )
 
 // holder is a user with virtual tokens, whose PIN lies in a file.

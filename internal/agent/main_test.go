@@ -47,6 +47,9 @@ func TestMain(m *testing.M) {
 	case len(os.Args) == 2 && os.Args[1] == "prompt":
 		os.Exit(holdPrompt(home))
 	}
+	if err := os.Unsetenv("REGKEY_AGENT"); err != nil { // the user's own wishes
+		os.Exit(report(err))
+	}
 	os.Exit(m.Run())
 }
 
@@ -165,7 +168,8 @@ func programs(t testing.TB) string {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"regkey", "client"} {
-		if err := os.WriteFile(filepath.Join(bin, name), program, 0o755); err != nil {
+		path := filepath.Join(bin, name)
+		if err := errors.Join(os.WriteFile(path, program, 0o755), os.Chmod(path, 0o755)); err != nil { // whatever the umask
 			t.Fatal(err)
 		}
 	}

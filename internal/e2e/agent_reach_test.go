@@ -76,9 +76,18 @@ func askFor(index string) []string {
 	}
 }
 
-// openWide lets everybody into all folders, and reads but the keys themselves.
+// openWide lets everybody into all folders, start the programs, and read all but the keys themselves.
 func openWide(t *testing.T, u *lockedUser) {
 	t.Helper()
+	programs, err := filepath.Glob(filepath.Join(bin, "*"))
+	if err != nil || len(programs) == 0 {
+		t.Fatalf("no programs: %v", err)
+	}
+	for _, path := range append(programs, bin) {
+		if err := os.Chmod(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, below := range []string{filepath.Dir(bin), u.Dir} {
 		for dir := below; dir != os.TempDir() && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
 			if err := os.Chmod(dir, 0o755); err != nil {
@@ -86,7 +95,7 @@ func openWide(t *testing.T, u *lockedUser) {
 			}
 		}
 	}
-	err := filepath.WalkDir(u.RegkeyHome(), func(path string, entry fs.DirEntry, err error) error {
+	err = filepath.WalkDir(u.RegkeyHome(), func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
@@ -173,7 +182,7 @@ const buildScript = `use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 fn main() {
     let lines = std::fs::read_to_string(std::env::var("TEST_LINES").unwrap()).unwrap();
-    let socket = format!("{}/agent/socket", std::env::var("REGKEY_HOME").unwrap());
+    let socket = std::env::var("TEST_SOCKET").unwrap();
     let mut answers = String::new();
     for line in lines.lines() {
         let mut agent = UnixStream::connect(&socket).unwrap();
@@ -207,7 +216,8 @@ func TestBuildScriptAsksTheAgent(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			u.Env = append(u.Env, "TEST_LINES="+lines, "TEST_ANSWERS="+answers)
+			socket := agent.PlaceOf(u.RegkeyHome()).Socket // how long the path of a temporary folder is decides where
+			u.Env = append(u.Env, "TEST_LINES="+lines, "TEST_ANSWERS="+answers, "TEST_SOCKET="+socket)
 			s := u.openShell(t, "xterm-256color")
 			s.asks(1, dir, "cargo publish --registry lab")
 			heard := strings.Split(strings.TrimSuffix(read(t, answers), "\n"), "\n")

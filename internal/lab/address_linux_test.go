@@ -31,6 +31,9 @@ func TestReserve(t *testing.T) {
 	release()
 	// Somebody else's now: two listen at no address.
 	listener, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return // and somebody else has it already
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -103,7 +103,7 @@ func (l *loopback) cargoIn(cargo, home, folder string, args ...string) string {
 	defer cancel()
 	command := exec.CommandContext(ctx, cargo, args...)
 	command.Dir = folder
-	command.Env = append(os.Environ(), "CARGO_HOME="+home, "CARGO_REGISTRIES_LAB_TOKEN=any", "CARGO_TERM_COLOR=never", "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1")
+	command.Env = append(withoutCargo(os.Environ()), "CARGO_HOME="+home, "CARGO_REGISTRIES_LAB_TOKEN=any", "CARGO_TERM_COLOR=never", "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1")
 	out, err := command.CombinedOutput()
 	if err != nil {
 		l.t.Fatalf("cargo %s: %v\n%s", strings.Join(args, " "), err, out)

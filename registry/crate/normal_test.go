@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -97,6 +98,11 @@ func findCargo(t *testing.T) string {
 	return path
 }
 
+// withoutCargo is an environment without what somebody has set for a cargo of his own.
+func withoutCargo(environ []string) []string {
+	return slices.DeleteFunc(environ, func(e string) bool { return strings.HasPrefix(e, "CARGO_") })
+}
+
 // askCargo has cargo read a manifest with the given dependency lines and returns each
 // dependency's requirement and target as cargo prints them.
 func askCargo(t *testing.T, cargo, home, lines string) (map[string][2]string, error) {
@@ -114,7 +120,7 @@ func askCargo(t *testing.T, cargo, home, lines string) (map[string][2]string, er
 	}
 	command := exec.Command(cargo, "metadata", "--no-deps", "--format-version", "1", "--offline")
 	command.Dir = folder
-	command.Env = append(os.Environ(), "CARGO_HOME="+home)
+	command.Env = append(withoutCargo(os.Environ()), "CARGO_HOME="+home)
 	out, err := command.Output()
 	if err != nil {
 		return nil, err

@@ -61,7 +61,7 @@ func goneBehindPCSCD(t *testing.T) {
 	card := poweredCard{virtualpiv.New(virtualpiv.Options{Serial: testSerial}), make(chan struct{})}
 	pull := plug(t, card)
 	token := awaitOpen(t)
-	gone := token.Gone(t.Context())
+	gone := goneUnhurried(t, token)
 	giveBack(t, token)
 	<-card.power // goes some seconds after the last program has left
 	token = awaitOpen(t)

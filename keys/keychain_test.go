@@ -120,7 +120,7 @@ func TestKeychainFilesRefused(t *testing.T) {
 		"two items":         {identity.Recipient(), ours, ours},
 		"the item first":    {ours, identity.Recipient()},
 		"two recipients":    {identity.Recipient(), identity.Recipient(), ours},
-		"an id of capitals": {identity.Recipient(), stanza("regkey-keychain", strings.ToUpper(id))},
+		"an id of capitals": {identity.Recipient(), stanza("regkey-keychain", "AB"+id[2:])},
 		"a short id":        {identity.Recipient(), stanza("regkey-keychain", id[2:])},
 		"no id":             {identity.Recipient(), stanza("regkey-keychain")},
 		"two ids":           {identity.Recipient(), stanza("regkey-keychain", id, id)},

@@ -96,7 +96,7 @@ func TestAskedUnderTmux(t *testing.T) {
 		tmux := func(args ...string) string {
 			t.Helper()
 			c := u.Command(context.WithoutCancel(t.Context()), "", "tmux", append([]string{"-S", filepath.Join(folder, "socket"), "-f", "/dev/null"}, args...)...)
-			c.Env = append(c.Env, "TERM=xterm-256color")
+			c.Env = append(c.Env, "TERM=xterm-256color", "SHELL=/bin/sh") // and not what the user's account says, if anything
 			out, err := c.CombinedOutput()
 			if err != nil {
 				t.Fatalf("tmux %q: %v: %s", args, err, out)

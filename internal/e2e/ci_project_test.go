@@ -4,10 +4,12 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,11 +79,19 @@ func (s *stage) trap(path, then string) {
 
 func (s *stage) git(args ...string) {
 	s.t.Helper()
-	c := exec.CommandContext(s.t.Context(), "git", append([]string{"-c", "user.name=a", "-c", "user.email=a@example.com"}, args...)...)
-	c.Dir = s.project
-	if out, err := c.CombinedOutput(); err != nil {
+	if out, err := gitCommand(s.t.Context(), s.project, args...).CombinedOutput(); err != nil {
 		s.t.Fatalf("git %s: %v: %s", strings.Join(args, " "), err, out)
 	}
+}
+
+// gitCommand is git in a folder, whatever git of whoever runs the tests is set to: they may have hooks, sign what
+// they commit, or run this from a hook, which tells all gits below it where the repository is.
+func gitCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
+	c := exec.CommandContext(ctx, "git", append([]string{"-c", "user.name=a", "-c", "user.email=a@example.com"}, args...)...)
+	c.Dir = dir
+	c.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "GIT_") })
+	c.Env = append(c.Env, "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_CONFIG_NOSYSTEM=1")
+	return c
 }
 
 // release commits a version.

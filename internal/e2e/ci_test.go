@@ -171,7 +171,7 @@ func (j *job) bash(dir, script string, env []string, options ...string) error {
 // checkout gives the job the project, as the platform would.
 func (j *job) checkout(to string) {
 	j.t.Helper()
-	if out, err := exec.CommandContext(j.t.Context(), "git", "clone", "--quiet", j.project, to).CombinedOutput(); err != nil {
+	if out, err := gitCommand(j.t.Context(), j.dir, "clone", "--quiet", j.project, to).CombinedOutput(); err != nil {
 		j.t.Fatalf("%v: %s", err, out)
 	}
 }

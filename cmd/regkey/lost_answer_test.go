@@ -165,7 +165,7 @@ func TestLostAnswersAreCompleted(t *testing.T) {
 		}
 	}
 	out, code2 := u.run("", "status", "--online", "--json")
-	if code2 != 0 || !strings.Contains(out, `"version": 3`) || strings.Contains(out, "laptop-3") || !strings.Contains(out, `"key": "desk"`) {
+	if code2 != 0 || !strings.Contains(out, `"version": 3`) || strings.Contains(out, `"laptop-3"`) || !strings.Contains(out, `"key": "desk"`) {
 		t.Errorf("exit code %d, %s", code2, out)
 	}
 }

@@ -182,16 +182,20 @@ func (s *session) made() []string {
 // The terminal's library asks for the background colour and gives an answer 5 s; see package
 // background.
 func TestSilentTerminalDelaysNothing(t *testing.T) {
-	begun := time.Now()
-	s := onTerminal(t, "xterm-256color", "version")
-	if code := s.exit(); code != 0 {
-		t.Fatalf("exit code %d: %q", code, s.shown())
+	least := patience
+	for try := 0; try < 5 && least > 4*time.Second; try++ { // a machine that does something else delays it too, and not each time
+		begun := time.Now()
+		s := onTerminal(t, "xterm-256color", "version")
+		if code := s.exit(); code != 0 {
+			t.Fatalf("exit code %d: %q", code, s.shown())
+		}
+		least = min(least, time.Since(begun))
+		if strings.Contains(s.shown(), "\x1b]11;?") {
+			t.Errorf("the terminal was asked for its background colour: %q", s.shown())
+		}
 	}
-	if took := time.Since(begun); took > 4*time.Second {
-		t.Errorf("regkey version took %v on a terminal that answers no question", took)
-	}
-	if strings.Contains(s.shown(), "\x1b]11;?") {
-		t.Errorf("the terminal was asked for its background colour: %q", s.shown())
+	if least > 4*time.Second {
+		t.Errorf("regkey version took %v on a terminal that answers no question", least)
 	}
 }
 

@@ -52,32 +52,42 @@ func (e entryFacts) describe() string {
 }
 
 // keyNames are what this machine calls the keys of an account: by their names in the store, else by
-// their labels.
+// their labels. A label that is also the name of a key here would stand for two: it is the name.
 type keyNames map[string]string
 
 func namesIn(store *keys.Store, e *enroll.Enrolment) keyNames {
-	names := keyNames{}
-	for id, label := range e.Labels {
-		names[id] = label
-	}
+	names, taken := keyNames{}, map[string]bool{}
 	records, _ := store.List() // what can't be read has no name here
 	for _, r := range records {
-		if !r.Public.IsZero() {
+		if taken[r.Name] = true; !r.Public.IsZero() {
 			names[r.Public.ID().String()] = r.Name
+		}
+	}
+	for id, label := range e.Labels {
+		if names[id] == "" && !taken[label] {
+			names[id] = label
 		}
 	}
 	return names
 }
 
-// find is the id of the key with that name, label or id.
+// find is the id of the key with that name, label or id. It refuses a label of several: which one is to
+// end, say, is not left to chance.
 func (n keyNames) find(key string) (keys.ID, error) {
 	if id, err := keys.ParseID(key); err == nil {
 		return id, nil
 	}
+	var called []string
 	for id, name := range n {
 		if name == key {
-			return keys.ParseID(id)
+			called = append(called, id)
 		}
+	}
+	if len(called) == 1 {
+		return keys.ParseID(called[0])
+	}
+	if slices.Sort(called); len(called) > 1 {
+		return keys.ID{}, advised(fmt.Errorf("%s is the label of %d keys: %s", key, len(called), strings.Join(called, ", ")), "give the id of the one that is meant")
 	}
 	return keys.ID{}, advised(fmt.Errorf("there is no key %s: %w", key, fs.ErrNotExist), `"regkey keyset show" lists the keys and their ids`)
 }

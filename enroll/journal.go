@@ -288,8 +288,8 @@ func (j *Journal) Save(i *Intent) error {
 // End removes an intent, complete or not: nothing of it is left that somebody has to know.
 func (j *Journal) End(i *Intent) error { return atomicfile.Remove(j.path(i.ID)) }
 
-// Intents are all that are not complete, in the order in which they were begun. A file that can't be
-// read is an error, which then comes with the others.
+// Intents are all that are not complete, in the order of the seconds in which they were begun. A file
+// that can't be read is an error, which then comes with the others.
 func (j *Journal) Intents() ([]*Intent, error) {
 	files, err := atomicfile.ReadDir(j.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

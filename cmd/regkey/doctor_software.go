@@ -123,7 +123,8 @@ func (a *app) checkConfiguration(d *diagnosis, e *enroll.Enrolment) {
 
 // checkEnrolment looks at the pin, the key that signs, and what was signed and not yet answered.
 func (a *app) checkEnrolment(d *diagnosis, home string, e *enroll.Enrolment, records []keys.Record) {
-	r := &registrySurvey{Name: e.Name, Index: e.Index, Key: e.Key}
+	r := &registrySurvey{Name: e.Name, Index: e.Index, Account: e.Account, Manual: e.Manual, Key: e.Key}
+	r.uses(home, e)
 	if e.Manual {
 		r.manual(e, records)
 	} else if err := r.keyset(home, e, records, a.now()); err != nil {
@@ -145,7 +146,7 @@ func (a *app) checkEnrolment(d *diagnosis, home string, e *enroll.Enrolment, rec
 	for _, warning := range r.Warnings {
 		what, remedy, found := strings.Cut(warning, ": ")
 		if !found {
-			remedy = fmt.Sprintf("\"regkey enroll --registry %s --key NAME\" enrols another", label(e))
+			remedy = fmt.Sprintf("\"regkey enroll --registry %s --key NAME\" enrols another", r.meant())
 		}
 		d.problem("enrolment", label(e), what, remedy)
 	}

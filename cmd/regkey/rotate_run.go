@@ -297,7 +297,17 @@ func unfinished(i *enroll.Intent, name string) string {
 	case i.Kind == enroll.KindRevoke:
 		return fmt.Sprintf("the end of %s, begun at %s, is not complete: \"regkey revoke --registry %s %s\" goes on", i.Old, moment(i.Begun), name, i.Old)
 	}
-	return fmt.Sprintf("an enrolment of %s, begun at %s, is not complete: \"regkey enroll --registry %s --key %s\" goes on", i.New, moment(i.Begun), name, i.New)
+	account := ""
+	if len(i.Steps) > 0 {
+		account = i.Steps[0].Account
+	}
+	return fmt.Sprintf("an enrolment of %s, begun at %s, is not complete: \"%s\" goes on", i.New, moment(i.Begun), enrolAgain(name, account, i.New))
+}
+
+// enrolAgain is the command that goes on with an enrolment. It names the account: without it the key would go to the
+// one that is in use there, or nobody would know which one is meant.
+func enrolAgain(name, account, key string) string {
+	return fmt.Sprintf("regkey enroll --registry %s --account %s --key %s", name, account, key)
 }
 
 // unfinishedLines are those lines, of everything in the journal; what can't be read is one too.
@@ -332,10 +342,15 @@ func (a *app) noticeUnfinished(c *cli.Context) error {
 	if err != nil || slices.Contains(quiet, c.Args().First()) {
 		return nil
 	}
-	for _, line := range append(a.unfinishedLines(home), waitingLines(home, c.Args().First())...) {
+	for _, line := range a.leftLines(home, c.Args().First()) {
 		a.say("regkey: %s", line)
 	}
 	return nil
+}
+
+// leftLines are all lines of what earlier commands have left, as the command says them.
+func (a *app) leftLines(home, command string) []string {
+	return append(a.unfinishedLines(home), waitingLines(home, command)...)
 }
 
 // waitingLines are those of what is signed and waits, and is in no intent of the journal.
@@ -344,9 +359,9 @@ func waitingLines(home, command string) (lines []string) {
 		name := cmp.Or(l.Name, l.Index)
 		switch {
 		case l.Key == "":
-			lines = append(lines, fmt.Sprintf("a change of the keys of %s at %s is signed, and its answer is not known: \"regkey sync --registry %s\" asks for it", l.Account, name, name))
+			lines = append(lines, fmt.Sprintf("a change of the keys of %s at %s is signed, and its answer is not known: \"regkey sync --registry %s --account %s\" asks for it", l.Account, name, name, l.Account))
 		case command != "enroll": // which goes on with it
-			lines = append(lines, fmt.Sprintf("key %s waits to be let in as %s at %s: \"regkey enroll --registry %s --key %s\" asks how that went", l.Key, l.Account, name, name, l.Key))
+			lines = append(lines, fmt.Sprintf("key %s waits to be let in as %s at %s: \"%s\" asks how that went", l.Key, l.Account, name, enrolAgain(name, l.Account, l.Key)))
 		}
 	}
 	return lines

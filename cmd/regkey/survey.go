@@ -77,7 +77,7 @@ type trustedKey struct {
 func (a *app) survey(home string) *survey {
 	store := a.store(home)
 	records, err := store.List()
-	s := &survey{Keys: []keyFacts{}, Registries: []*registrySurvey{}, Unfinished: append([]string{}, a.unfinishedLines(home)...), err: err}
+	s := &survey{Keys: []keyFacts{}, Registries: []*registrySurvey{}, Unfinished: append([]string{}, a.leftLines(home, "status")...), err: err}
 	for _, r := range records {
 		s.Keys = append(s.Keys, factsOf(store, r))
 	}
@@ -99,18 +99,18 @@ func (a *app) surveyRegistry(home string, e *enroll.Enrolment, records []keys.Re
 		Name: e.Name, Index: e.Index, Account: e.Account, Manual: e.Manual, Challenge: e.Challenge, Insecure: e.Insecure,
 		Key: e.Key, Subject: e.Subject, Since: moment(e.Since), Keys: []*trustedKey{}, Warnings: []string{},
 	}
+	r.uses(home, e)
 	var err error
 	if e.Manual {
 		r.manual(e, records)
 	} else {
 		err = r.keyset(home, e, records, a.now())
 	}
-	r.uses(home, e)
 	if r.Pending {
 		r.attend("a change is signed and not yet accepted: run the command that made it again")
 	}
 	if e.Key != "" && !slices.ContainsFunc(records, func(k keys.Record) bool { return k.Name == e.Key }) {
-		r.attend("the key %s, which is to sign, is not on this machine any more: \"regkey enroll --registry %s --key NAME\" enrols another", e.Key, label(e))
+		r.attend("the key %s, which is to sign, is not on this machine any more: \"regkey enroll --registry %s --key NAME\" enrols another", e.Key, r.meant())
 	}
 	r.certificates(home, e)
 	r.cargo(a)
@@ -125,6 +125,14 @@ func (r *registrySurvey) warn(format string, values ...any) {
 func (r *registrySurvey) attend(format string, values ...any) {
 	r.attention = true
 	r.warn(format, values...)
+}
+
+// meant is the registry as a command line names it, with the account where another one is in use there.
+func (r *registrySurvey) meant() string {
+	if r.Manual || r.InUse {
+		return r.label()
+	}
+	return r.label() + " --account " + r.Account
 }
 
 // uses says which account is in use, and which keys sign for one operation alone.
@@ -183,7 +191,7 @@ func (r *registrySurvey) keyset(home string, e *enroll.Enrolment, records []keys
 			r.Keys = append(r.Keys, &trustedKey{Name: record.Name, ID: id.String(), Public: record.Public.String(), State: stateRevoked, Can: []string{}})
 		case record.Name == e.Key:
 			r.Keys = append(r.Keys, &trustedKey{Name: record.Name, ID: id.String(), Public: record.Public.String(), State: stateAbsent, Can: []string{}})
-			r.attend("the key %s, which is to sign, is not in the keyset: \"regkey enroll --registry %s --key %s\"", record.Name, label(e), record.Name)
+			r.attend("the key %s, which is to sign, is not in the keyset: \"regkey enroll --registry %s --key %s\"", record.Name, r.meant(), record.Name)
 		}
 	}
 	r.warnOfKey(e)

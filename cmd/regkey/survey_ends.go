@@ -35,9 +35,9 @@ func (r *registrySurvey) ends(e *enroll.Enrolment, state *enroll.State, now time
 
 // warnOfKey looks at the key that is to sign.
 func (r *registrySurvey) warnOfKey(e *enroll.Enrolment) {
-	again := "\"regkey enroll --registry " + label(e) + " --key NAME\""
+	again := "\"regkey enroll --registry " + r.meant() + " --key NAME\""
 	if !r.managed() {
-		again = "\"regkey enroll --registry " + label(e) + " --key NAME --join\""
+		again = "\"regkey enroll --registry " + r.meant() + " --key NAME --join\""
 	}
 	if e.Key == "" {
 		r.attend("no key of this machine signs for this registry: %s enrols one", again)

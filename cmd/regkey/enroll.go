@@ -61,7 +61,7 @@ func (a *app) enroll(ctx context.Context, home string, t target, record keys.Rec
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	o.insecure = o.insecure || old != nil && old.Insecure
+	o.complete(old)
 	life, client := a.lifecycleAs(home, t.index, o.account, o.insecure)
 	discovery, err := client.Discover(ctx)
 	if err != nil {
@@ -101,6 +101,17 @@ func (a *app) enroll(ctx context.Context, home string, t target, record keys.Rec
 		return err
 	}
 	return a.carryOutEnrolment(ctx, life, t, plan, o)
+}
+
+// complete takes from an enrolment of before, which may be nil, what was not said anew.
+func (o *enrollOptions) complete(old *enroll.Enrolment) {
+	if old == nil {
+		return
+	}
+	o.insecure = o.insecure || old.Insecure
+	if o.afterReset && o.account == "" {
+		o.account = old.Account // which nothing names any more once it is set aside
+	}
 }
 
 // carryOutEnrolment asks for a yes, makes the trust, and has cargo sign.
@@ -208,8 +219,12 @@ func (a *app) runEnrolment(
 // setAside lets a new chain begin where the registry no longer shows the one that this machine has
 // verified.
 func (a *app) setAside(ctx context.Context, life *enroll.Lifecycle, t target, o enrollOptions) error {
-	if _, err := life.Sync(ctx); err == nil {
+	_, err := life.Sync(ctx)
+	switch {
+	case err == nil:
 		return fmt.Errorf("setting the old keyset aside: %s still shows it, so the account was not reset", t.label())
+	case !errors.As(err, new(*enroll.DistrustError)) && !errors.As(err, new(enroll.Refusal)):
+		return err // what stands there is not known
 	}
 	if !o.yes && !o.codeStdin {
 		a.say("the keyset that this machine has verified at %s would be set aside, and trust begin anew", t.label())

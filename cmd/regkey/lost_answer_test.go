@@ -35,6 +35,7 @@ type unreliable struct {
 	// breaks has every document answered with a 500, whatever became of it.
 	breaks atomic.Bool
 	silent atomic.Bool // nothing is answered, and nothing comes through
+	blind  atomic.Bool // nothing about keysets is
 }
 
 func startUnreliable(t *testing.T, data string) *unreliable {
@@ -71,7 +72,7 @@ func startUnreliable(t *testing.T, data string) *unreliable {
 	}
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: behind})
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if u.silent.Load() {
+		if u.silent.Load() || u.blind.Load() && strings.Contains(r.URL.Path, "/keysets") {
 			panic(http.ErrAbortHandler)
 		}
 		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/keysets") {
@@ -167,5 +168,27 @@ func TestLostAnswersAreCompleted(t *testing.T) {
 	out, code2 := u.run("", "status", "--online", "--json")
 	if code2 != 0 || !strings.Contains(out, `"version": 3`) || strings.Contains(out, `"laptop-3"`) || !strings.Contains(out, `"key": "desk"`) {
 		t.Errorf("exit code %d, %s", code2, out)
+	}
+}
+
+// A registry that can't be asked is none that has reset an account: the pin stays.
+func TestNothingIsSetAsideUnasked(t *testing.T) {
+	data, dir := t.TempDir(), t.TempDir()
+	registry := startUnreliable(t, data)
+	invite := exec.Command(filepath.Join(programs, "regkey-registry"), "invite", "--data", data, "team")
+	code, err := invite.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := user{t, []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "REGKEY_HOME=" + dir + "/home", "CARGO_HOME=" + dir + "/cargo"}}
+	u.run("", "init", "laptop", "--no-passphrase")
+	u.run(string(code), "enroll", "--registry", registry.index, "--name", "lab", "--account", "team", "--code-stdin")
+	registry.blind.Store(true)
+	if _, exit := u.run("AAAA", "enroll", "--registry", "lab", "--after-reset", "--code-stdin"); exit != exitFailed {
+		t.Errorf("exit code %d", exit)
+	}
+	registry.blind.Store(false)
+	if out, exit := u.run("", "keyset", "verify", "--registry", "lab"); exit != 0 || !strings.Contains(out, "versions     1") {
+		t.Errorf("the pin is gone: exit code %d, %s", exit, out)
 	}
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -16,12 +17,14 @@ import (
 // the key's is an error, since what would then be judged, such as which key is the last that manages, is not
 // what the command changes.
 func (a *app) enrolmentOf(ctx context.Context, home, registry, account, key string) (*enroll.Enrolment, error) {
-	of, err := a.accountsOf(home, key)
-	if err != nil || len(of) == 0 {
-		return a.enrolmentAs(ctx, home, registry, account)
-	}
 	if registry == "" && account == "" {
-		if len(of) == 1 {
+		of, err := a.accountsOf(home, "", key)
+		switch {
+		case err != nil:
+			return nil, err
+		case len(of) == 0:
+			return a.enrolmentAs(ctx, home, "", "")
+		case len(of) == 1:
 			return of[0], nil
 		}
 		return a.chooseEnrolment(ctx, of)
@@ -30,30 +33,65 @@ func (a *app) enrolmentOf(ctx context.Context, home, registry, account, key stri
 	if err != nil {
 		return nil, err
 	}
-	for _, other := range of {
-		if other.Index != e.Index {
-			continue
-		}
-		if account == "" || other.Account == account {
-			return other, nil
-		}
-		return nil, usage("%s is a key of the account %s at %s, not of %s", key, other.Account, label(e), account)
+	if account != "" && len(a.meant(home, e, key)) > 0 {
+		return e, nil // whatever is called the same in another account
 	}
-	return e, nil
+	of, err := a.accountsOf(home, e.Index, key)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(of) == 0:
+		return e, nil
+	case account == "":
+		return of[0], nil
+	}
+	return nil, usage("%s is a key of the account %s at %s, not of %s", key, of[0].Account, label(e), account)
 }
 
-// accountsOf are the accounts that know the key, as far as this machine has verified their keysets.
-// The key is given by its name, label or id.
-func (a *app) accountsOf(home, key string) ([]*enroll.Enrolment, error) {
+// accountsOf are the accounts that know the key, as far as this machine has verified their keysets: of one registry,
+// or of all. The key is given by its name, label or id. A label of several keys is refused, as the
+// accounts would be mistaken for those of one.
+func (a *app) accountsOf(home, index, key string) ([]*enroll.Enrolment, error) {
 	all, err := enroll.ListEnrolments(home)
 	if err != nil || key == "" {
 		return nil, err
 	}
-	store := a.store(home)
-	return slices.DeleteFunc(all, func(e *enroll.Enrolment) bool {
-		id, err := namesIn(store, e).find(key)
-		return err != nil || e.Manual || !knows(enroll.OpenState(home, e.Index, e.Account), id)
-	}), nil
+	var of []*enroll.Enrolment
+	var called []keys.ID
+	for _, e := range all {
+		if e.Manual || index != "" && e.Index != index {
+			continue
+		}
+		found := a.meant(home, e, key)
+		for _, id := range found {
+			if !slices.Contains(called, id) {
+				called = append(called, id)
+			}
+		}
+		if len(found) > 0 {
+			of = append(of, e)
+		}
+	}
+	if sortIDs(called); len(called) > 1 {
+		return nil, &severalError{key, called}
+	}
+	return of, nil
+}
+
+// meant are the keys that the account knows by that name, label or id: more than one where a label was given
+// twice.
+func (a *app) meant(home string, e *enroll.Enrolment, key string) []keys.ID {
+	var several *severalError
+	id, err := namesIn(a.store(home), e).find(key)
+	found := []keys.ID{id}
+	switch {
+	case errors.As(err, &several):
+		found = several.ids
+	case err != nil:
+		return nil
+	}
+	state := enroll.OpenState(home, e.Index, e.Account)
+	return slices.DeleteFunc(found, func(id keys.ID) bool { return !knows(state, id) })
 }
 
 // lookBack is how many versions back a key is looked for that the newest one does not list.

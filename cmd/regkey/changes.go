@@ -27,11 +27,20 @@ type versionFacts struct {
 }
 
 type entryFacts struct {
-	Name   string   `json:"name,omitzero"` // on this machine, or its label here
+	Name   string   `json:"name,omitzero"`  // on this machine, or its label here
+	Label  string   `json:"label,omitzero"` // of a key that has a name on this machine, too
 	ID     string   `json:"id"`
 	Can    []string `json:"can"`
 	Crates []string `json:"crates,omitzero"`
 	Until  string   `json:"until,omitzero"`
+}
+
+// called is the key's name, and its label if it has both.
+func (e entryFacts) called() string {
+	if e.Label == "" {
+		return e.Name
+	}
+	return e.Name + " (" + e.Label + ")"
 }
 
 type changeFacts struct {
@@ -53,22 +62,37 @@ func (e entryFacts) describe() string {
 
 // keyNames are what this machine calls the keys of an account: by their names in the store, else by
 // their labels. A label that is also the name of a key here would stand for two: it is the name.
-type keyNames map[string]string
+type keyNames struct {
+	shown  map[string]string // by id
+	here   map[string]string // ids by name in the store
+	labels map[string]string // by id
+}
 
 func namesIn(store *keys.Store, e *enroll.Enrolment) keyNames {
-	names, taken := keyNames{}, map[string]bool{}
+	n := keyNames{shown: map[string]string{}, here: map[string]string{}, labels: e.Labels}
 	records, _ := store.List() // what can't be read has no name here
 	for _, r := range records {
-		if taken[r.Name] = true; !r.Public.IsZero() {
-			names[r.Public.ID().String()] = r.Name
+		if n.here[r.Name] = ""; !r.Public.IsZero() {
+			n.here[r.Name] = r.Public.ID().String()
+			n.shown[n.here[r.Name]] = r.Name
 		}
 	}
 	for id, label := range e.Labels {
-		if names[id] == "" && !taken[label] {
-			names[id] = label
+		if _, taken := n.here[label]; n.shown[id] == "" && !taken {
+			n.shown[id] = label
 		}
 	}
-	return names
+	return n
+}
+
+// A severalError is a label of more than one key.
+type severalError struct {
+	label string
+	ids   []keys.ID
+}
+
+func (e *severalError) Error() string {
+	return fmt.Sprintf("%s is the label of %d keys: %s", e.label, len(e.ids), strings.Join(ids(e.ids), ", "))
 }
 
 // find is the id of the key with that name, label or id. It refuses a label of several: which one is to
@@ -77,24 +101,45 @@ func (n keyNames) find(key string) (keys.ID, error) {
 	if id, err := keys.ParseID(key); err == nil {
 		return id, nil
 	}
-	var called []string
-	for id, name := range n {
-		if name == key {
+	if id := n.here[key]; id != "" {
+		return keys.ParseID(id)
+	}
+	called := n.labelled(key)
+	switch len(called) {
+	case 0:
+		return keys.ID{}, advised(fmt.Errorf("there is no key %s: %w", key, fs.ErrNotExist), `"regkey keyset show" lists the keys and their ids`)
+	case 1:
+		return called[0], nil
+	}
+	return keys.ID{}, &severalError{key, called}
+}
+
+// labelled are the keys with that label.
+func (n keyNames) labelled(label string) (called []keys.ID) {
+	for text, other := range n.labels {
+		if id, err := keys.ParseID(text); err == nil && label != "" && other == label {
 			called = append(called, id)
 		}
 	}
-	if len(called) == 1 {
-		return keys.ParseID(called[0])
+	sortIDs(called)
+	return called
+}
+
+func sortIDs(all []keys.ID) {
+	slices.SortFunc(all, func(a, b keys.ID) int { return strings.Compare(a.String(), b.String()) })
+}
+
+// label is what a key of this machine is called beside its name.
+func (n keyNames) label(id string) string {
+	if n.labels[id] == n.shown[id] {
+		return ""
 	}
-	if slices.Sort(called); len(called) > 1 {
-		return keys.ID{}, advised(fmt.Errorf("%s is the label of %d keys: %s", key, len(called), strings.Join(called, ", ")), "give the id of the one that is meant")
-	}
-	return keys.ID{}, advised(fmt.Errorf("there is no key %s: %w", key, fs.ErrNotExist), `"regkey keyset show" lists the keys and their ids`)
+	return n.labels[id]
 }
 
 // full is the name and the id.
 func (n keyNames) full(id string) string {
-	if name := n[id]; name != "" {
+	if name := n.shown[id]; name != "" {
 		return name + " (" + id + ")"
 	}
 	return id
@@ -104,8 +149,8 @@ func (n keyNames) full(id string) string {
 func (n keyNames) all(ids []string) string {
 	var shown []string
 	for _, id := range ids {
-		if n[id] != "" {
-			id = n[id]
+		if n.shown[id] != "" {
+			id = n.shown[id]
 		}
 		shown = append(shown, id)
 	}
@@ -139,7 +184,7 @@ func (n keyNames) end(r endFacts) string {
 
 func (n keyNames) entry(e enroll.Entry) entryFacts {
 	id := e.Key.ID().String()
-	return entryFacts{n[id], id, e.Can.Names(), e.Crates, moment(e.Until)}
+	return entryFacts{n.shown[id], n.label(id), id, e.Can.Names(), e.Crates, moment(e.Until)}
 }
 
 func (n keyNames) version(c enroll.Change) versionFacts {

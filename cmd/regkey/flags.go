@@ -25,6 +25,10 @@ func accountFlag() cli.Flag {
 	return &cli.StringFlag{Name: "account", Usage: "the `ACCOUNT` there (the one in use)"}
 }
 
+func everyAccountFlag() cli.Flag {
+	return &cli.StringFlag{Name: "account", Usage: "the `ACCOUNT` there (all that this machine has)"}
+}
+
 func withFileFlag() cli.Flag {
 	return &cli.StringFlag{Name: "with-file", Usage: "have the key in the file `PATH` sign as the managing one, without keeping it here"}
 }

@@ -47,6 +47,8 @@ func hintOwn(err error) []string {
 		return []string{"give " + missing.flag}
 	case errors.As(err, &locked):
 		return []string{"wait for it, or end it, then run the same command again"}
+	case errors.As(err, new(*severalError)):
+		return []string{"give the id of the one that is meant"}
 	case errors.As(err, &wrong):
 		return []string{`"regkey COMMAND --help" shows what each command takes`}
 	case errors.Is(err, errCancelled):
@@ -127,6 +129,7 @@ func hintTrust(err error) []string {
 var refusals = map[string]string{
 	"bootstrap-invalid":   "check the code and the account's name; a code serves once and expires: the operator makes a new one with \"regkey-registry invite ACCOUNT\"",
 	"account-exists":      "the account has keys already: one of them has to let this one in: \"regkey enroll --join\", then \"regkey approve\" on a machine that manages",
+	"key-unknown":         "\"regkey status\" shows which keys each registry trusts",
 	"account-unknown":     "check the account's name, and that this key is still enrolled: \"regkey status --online\"",
 	"keyset-conflict":     "another machine changed the keyset meanwhile: run the same command again",
 	"proposal-unknown":    "a code serves for 15 minutes, and for the account that it was made for: look at the other machine for the code that it shows now",
@@ -166,8 +169,11 @@ func hintRegistry(err error) []string {
 const again = "run the same command again later: it completes what was begun"
 
 func hintLeft(err error) []string {
-	if errors.As(err, new(*enroll.LeftError)) {
+	switch {
+	case errors.As(err, new(*enroll.LeftError)):
 		return []string{again}
+	case errors.As(err, new(*noSignerError)):
+		return []string{`"regkey status" says how another key is enrolled`}
 	}
 	return nil
 }

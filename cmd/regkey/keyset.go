@@ -170,7 +170,7 @@ func (a *app) printKeyset(names keyNames, f keysetFacts) error {
 		if ended[e.ID] {
 			may = "nothing: revoked"
 		}
-		row(w, e.Name, may, every(e.Crates), orNever(e.Until), e.ID)
+		row(w, e.called(), may, every(e.Crates), orNever(e.Until), e.ID)
 	}
 	err = errors.Join(err, w.Flush())
 	for _, id := range f.Revoked {

@@ -6,12 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/cargo-regkey/regkey/enroll"
+	"github.com/cargo-regkey/regkey/keys"
 )
 
 type keysetEditOptions struct {
@@ -145,6 +147,7 @@ func (a *app) runKeysetEdit(ctx context.Context, o keysetEditOptions) error {
 		if err := life.Label(id, *o.label); err != nil {
 			return err
 		}
+		a.sayOthersCalled(namesIn(life.Keys, e), id, *o.label)
 		if o.changesKeyset {
 			return nil
 		}
@@ -201,7 +204,7 @@ type editFacts struct {
 func (a *app) reportEdit(e *enroll.Enrolment, plan *enroll.EditPlan, done *enroll.EditedKey, names keyNames, o keysetEditOptions) error {
 	f := editFacts{
 		Registry: e.Name, Index: e.Index, Account: done.Account, Retired: o.edit.Retire, Already: plan.Done, Version: done.Version, Signs: done.Signs,
-		Key: entryFacts{Name: names[done.Key.String()], ID: done.Key.String(), Can: []string{}},
+		Key: entryFacts{Name: names.shown[done.Key.String()], ID: done.Key.String(), Can: []string{}},
 	}
 	if !o.edit.Retire {
 		f.Key = names.entry(done.Entry)
@@ -225,4 +228,14 @@ func (a *app) reportEdit(e *enroll.Enrolment, plan *enroll.EditPlan, done *enrol
 		a.say("regkey: no key of this machine signs for %s any more", label(e))
 	}
 	return err
+}
+
+// sayOthersCalled says that a label is not enough to name the key, as another one is called so too.
+func (a *app) sayOthersCalled(names keyNames, id keys.ID, label string) {
+	others := slices.DeleteFunc(names.labelled(label), func(other keys.ID) bool { return other == id })
+	if here := names.here[label]; here != "" && here != id.String() {
+		a.say("regkey: %s is also the name of a key of this machine, and commands take it for that one: give the id of this key", label)
+	} else if len(others) > 0 {
+		a.say("regkey: %s is also the label of %s: commands want the id of the one that is meant", label, strings.Join(ids(others), ", "))
+	}
 }

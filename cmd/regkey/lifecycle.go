@@ -40,6 +40,13 @@ func (a *app) lifecycleAs(home, index, account string, insecure bool) (*enroll.L
 	}, client
 }
 
+// A noSignerError says that this machine has no key left for a registry.
+type noSignerError struct{ registry string }
+
+func (e *noSignerError) Error() string {
+	return fmt.Sprintf("no key of this machine signs for %s any more", e.registry)
+}
+
 // readToken signs with the key that is enrolled at that moment: a rotation may have changed it.
 func (a *app) readToken(ctx context.Context, home, index, account string) (string, error) {
 	e, err := enroll.LookupAccount(home, index, account)
@@ -58,7 +65,7 @@ func (a *app) readToken(ctx context.Context, home, index, account string) (strin
 		name = a.readsAs
 	}
 	if name == "" {
-		return "", fmt.Errorf("no key of this machine signs for %s any more", label(e))
+		return "", &noSignerError{label(e)}
 	}
 	// A read waits for no token: whoever only looks should not have to fetch it.
 	before := a.hurry

@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/cargo-regkey/regkey/enroll"
+	"github.com/cargo-regkey/regkey/keys"
 )
 
 type renewOptions struct {
@@ -33,7 +34,8 @@ func (a *app) renewCommand() *cli.Command {
 		Usage:     "have keys whose time ends soon go on",
 		ArgsUsage: "[KEY…]",
 		Description: `Puts off the end of keys that end within 14 days, or have ended, to 90 days from now. Without
-KEY these are the keys that sign on this machine. Other keys of the account are named where
+KEY these are the keys that sign on this machine. None is given an end before the one that it
+has. Other keys of the account are named where
 they end soon too, and renewed only when they are given: a key may end because somebody wants
 it to, as after a rotation with an overlap. A key that manages signs.
 
@@ -44,7 +46,7 @@ Examples:
    regkey renew --within 30d --until 180d --yes
    regkey renew ci --registry lab --until 2027-06-30`,
 		Flags: []cli.Flag{
-			registryFlag(), accountFlag(),
+			registryFlag(), everyAccountFlag(),
 			&cli.StringFlag{Name: "within", Value: "14d", Usage: "which keys: those that end within the `TIME`"},
 			&cli.StringFlag{Name: "until", Value: "90d", Usage: "their new end: a `TIME` like 2027-01-31 or 90d"},
 			withFileFlag(), yesFlag(), jsonFlag(),
@@ -94,22 +96,19 @@ func (a *app) runRenew(ctx context.Context, o renewOptions) error {
 		if _, err := a.openWithFile(ctx, a.store(home), o.file); err != nil {
 			return err
 		}
-		all, err := a.renewals(ctx, home, o)
+		found, failures, err := a.renewals(ctx, home, o)
 		if err != nil {
 			return err
 		}
+		all := found.due
 		done := []renewedFacts{}
 		if len(all) > 0 {
 			if err := a.confirmRenewal(ctx, all, o); err != nil {
-				return err
+				return errors.Join(failures, err)
 			}
-		} else if !o.json {
-			if len(o.keys) > 0 {
-				return a.printLine("nothing to renew: these keys have no end")
-			}
-			return a.printLine("nothing to renew: no key that signs here ends within %s", days(o.within))
+		} else if !o.json && failures == nil {
+			return a.printLine("nothing to renew: %s", found.none(o))
 		}
-		var failures error
 		for _, r := range all {
 			f, err := a.renew(ctx, r, o)
 			if err != nil {
@@ -129,6 +128,24 @@ func (a *app) runRenew(ctx context.Context, o renewOptions) error {
 	})
 }
 
+// found is what there is to renew.
+type found struct {
+	due    []renewal
+	listed map[string]bool // of the keys that were named
+	longer bool            // some go on for longer than they would
+}
+
+// none says why there is nothing to renew.
+func (f found) none(o renewOptions) string {
+	switch {
+	case f.longer:
+		return "no key would go on for longer than it does"
+	case len(o.keys) > 0:
+		return "these keys have no end"
+	}
+	return "no key that signs here ends within " + days(o.within)
+}
+
 func days(d time.Duration) string {
 	if d%(24*time.Hour) == 0 && d > 0 {
 		return count(int(d/(24*time.Hour)), "day")
@@ -144,46 +161,88 @@ func (o renewOptions) span() time.Duration {
 	return o.within
 }
 
-// renewals are the keys to be renewed. What else ends soon is spoken of.
-func (a *app) renewals(ctx context.Context, home string, o renewOptions) ([]renewal, error) {
+// renewals are the keys to be renewed. What else ends soon is spoken of. A registry that can't be asked does not
+// keep the keys of the others from going on.
+func (a *app) renewals(ctx context.Context, home string, o renewOptions) (f found, failures, err error) {
 	enrolments, err := a.syncTargets(ctx, home, syncOptions{registry: o.registry, account: o.account})
 	if err != nil {
-		return nil, err
+		return f, nil, err
 	}
-	var all []renewal
-	found := map[string]bool{}
+	f.listed = map[string]bool{}
 	for _, e := range enrolments {
-		life, _ := a.lifecycleOf(home, e)
-		if _, err := life.Sync(ctx); err != nil {
-			return nil, fmt.Errorf("asking %s: %w", label(e), err)
+		nothingSigns := !slices.ContainsFunc(operations, func(op string) bool { return e.KeyFor(op) != "" })
+		if nothingSigns && len(o.keys) == 0 {
+			continue
 		}
-		names := namesIn(life.Keys, e)
-		for _, key := range o.keys {
-			if id, err := names.find(key); err == nil {
-				found[key] = found[key] || a.isListed(life, id.String())
-			}
+		life, _ := a.lifecycleOf(home, e)
+		_, err := life.Sync(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return f, nil, errCancelled
+		case err != nil && nothingSigns:
+			continue // it may show nothing to a machine that has no key there any more
+		case err != nil:
+			failures = errors.Join(failures, fmt.Errorf("asking %s: %w", where(e, enrolments), err))
+			continue
+		}
+		named, err := a.namedThere(life, e, o.keys, f.listed)
+		if err != nil {
+			return f, nil, err
 		}
 		due, err := life.Due(o.span())
 		if err != nil {
-			return nil, err
+			return f, nil, err
 		}
-		for _, d := range due {
-			id := d.Entry.Key.ID().String()
-			r := renewal{e, life, d, names.all([]string{id})}
-			switch {
-			case slices.Contains(o.keys, id), slices.Contains(o.keys, names[id]), len(o.keys) == 0 && signsFor(e, d.Name):
-				all = append(all, r)
-			case len(o.keys) == 0:
-				a.say("regkey: %s at %s %s too; \"regkey renew %s\" renews it", r.name, label(e), ending(d, moment(d.Entry.Until)), r.name)
-			}
-		}
+		f.choose(a, life, e, due, named, o)
 	}
 	for _, key := range o.keys {
-		if !found[key] {
-			return nil, advised(fmt.Errorf("renewing %s: no account of this machine lists it: %w", key, fs.ErrNotExist), `"regkey status" lists the keys`)
+		if !f.listed[key] && failures == nil {
+			at := ""
+			if o.registry != "" {
+				at = " at " + o.registry
+			}
+			return f, nil, advised(fmt.Errorf("renewing %s: no account of this machine%s lists it: %w", key, at, fs.ErrNotExist), `"regkey status" lists the keys`)
 		}
 	}
-	return all, nil
+	return f, failures, nil
+}
+
+// namedThere are those of the keys, by name, label or id, that the account lists; listed notes for which that was so.
+func (a *app) namedThere(life *enroll.Lifecycle, e *enroll.Enrolment, named []string, listed map[string]bool) ([]string, error) {
+	names := namesIn(life.Keys, e)
+	var there []string
+	for _, key := range named {
+		var several *severalError
+		id, err := names.find(key)
+		switch {
+		case errors.As(err, &several) && slices.ContainsFunc(several.ids, func(id keys.ID) bool { return a.isListed(life, id.String()) }):
+			return nil, err
+		case err == nil && a.isListed(life, id.String()):
+			listed[key] = true
+			there = append(there, id.String())
+		}
+	}
+	return there, nil
+}
+
+// choose adds those of the keys that end which are to go on: those that were named, or else those that sign
+// here. None is renewed to an end before the one that it has.
+func (f *found) choose(a *app, life *enroll.Lifecycle, e *enroll.Enrolment, due []enroll.Due, named []string, o renewOptions) {
+	names := namesIn(life.Keys, e)
+	for _, d := range due {
+		id := d.Entry.Key.ID().String()
+		r := renewal{e, life, d, names.all([]string{id})}
+		meant := slices.Contains(named, id) || len(o.keys) == 0 && signsFor(e, d.Name)
+		switch {
+		case meant && !d.Entry.Until.Before(o.until):
+			f.longer = true
+			a.say("regkey: %s at %s goes on until %s as it is; \"regkey keyset edit %s --until TIME\" would shorten that", r.name, label(e), moment(d.Entry.Until), r.name)
+		case meant:
+			f.due = append(f.due, r)
+		case len(o.keys) == 0:
+			a.say("regkey: %s at %s %s too; \"regkey renew %s\" renews it", r.name, label(e), ending(d, moment(d.Entry.Until)), r.name)
+		}
+	}
 }
 
 func (a *app) isListed(life *enroll.Lifecycle, id string) bool {

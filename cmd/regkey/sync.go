@@ -26,12 +26,13 @@ from a backup shows an older keyset: it gets back, as they were signed, the vers
 revocations that it lacks and this machine holds. That happens only where what it shows is the
 beginning of what this machine has verified; anything else is refused, and nothing is sent.
 
-Without --registry it does so at every registry.
+Without --registry it does so at every registry, and without --account for each account that
+this machine has there.
 
 Examples:
    regkey sync
    regkey sync --registry lab`,
-		Flags: []cli.Flag{registryFlag(), accountFlag(), jsonFlag()},
+		Flags: []cli.Flag{registryFlag(), everyAccountFlag(), jsonFlag()},
 		Action: func(c *cli.Context) error {
 			if err := noArguments(c); err != nil {
 				return err
@@ -85,11 +86,15 @@ func (a *app) runSync(ctx context.Context, o syncOptions) error {
 	})
 }
 
-// syncTargets are the enrolments that have a keyset, or the one that was named.
+// syncTargets are the enrolments that have a keyset: all, those at one registry, or the one of an account there.
 func (a *app) syncTargets(ctx context.Context, home string, o syncOptions) ([]*enroll.Enrolment, error) {
+	index := ""
 	if o.registry != "" {
 		e, err := a.enrolmentAs(ctx, home, o.registry, o.account)
-		return []*enroll.Enrolment{e}, err
+		if err != nil || o.account != "" || e.Manual {
+			return []*enroll.Enrolment{e}, err
+		}
+		index = e.Index
 	}
 	listed, err := enroll.ListEnrolments(home)
 	if err != nil {
@@ -97,7 +102,7 @@ func (a *app) syncTargets(ctx context.Context, home string, o syncOptions) ([]*e
 	}
 	var all []*enroll.Enrolment
 	for _, e := range listed {
-		if !e.Manual {
+		if !e.Manual && (index == "" || e.Index == index) {
 			all = append(all, e)
 		}
 	}

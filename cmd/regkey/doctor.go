@@ -67,7 +67,11 @@ type check struct {
 type diagnosis struct {
 	checks     []check
 	distrusted bool // a registry contradicts what this machine has verified
+	enrolments []*enroll.Enrolment
 }
+
+// about names a registry, and the account where this machine is enrolled there as several.
+func (d *diagnosis) about(e *enroll.Enrolment) string { return where(e, d.enrolments) }
 
 func (d *diagnosis) ok(link, about, detail string, values ...any) {
 	d.checks = append(d.checks, check{link, about, checkOK, fmt.Sprintf(detail, values...), nil})
@@ -122,6 +126,7 @@ func (a *app) runDoctor(ctx context.Context, o doctorOptions) error {
 	if err != nil {
 		d.fault("enrolment", "", err)
 	}
+	d.enrolments = enrolments
 	if err == nil && len(enrolments) == 0 {
 		d.skip("enrolment", "", "this machine is enrolled nowhere", `"regkey enroll --registry NAME" begins`)
 	}

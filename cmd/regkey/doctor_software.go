@@ -91,7 +91,7 @@ func openTo(path string) string {
 func (a *app) checkConfiguration(d *diagnosis, e *enroll.Enrolment) {
 	config, err := a.cargoConfig()
 	if err != nil {
-		d.fault("configuration", label(e), err)
+		d.fault("configuration", d.about(e), err)
 		return
 	}
 	path, err := a.provider()
@@ -99,25 +99,25 @@ func (a *app) checkConfiguration(d *diagnosis, e *enroll.Enrolment) {
 		return // said already
 	}
 	again := fmt.Sprintf("\"regkey enroll --registry %s --key %s\" writes the line", label(e), e.Key)
-	if e.Manual {
+	if e.Manual || e.Key == "" {
 		again = "\"regkey export cargo\" prints the line"
 	}
 	providers, err := config.Providers(e.Index)
 	if err != nil {
-		d.fault("configuration", label(e), err)
+		d.fault("configuration", d.about(e), err)
 		return
 	}
 	ours := slices.IndexFunc(providers, func(p cargo.Provider) bool { return len(p.Command) > 0 && sameProgram(p.Command[0], path) })
 	if ours < 0 {
-		d.problem("configuration", label(e), "cargo would not start "+path+" here", again)
+		d.problem("configuration", d.about(e), "cargo would not start "+path+" here", again)
 		return
 	}
 	warnings := config.Warnings(e.Name, e.Index, []string{path})
 	for _, w := range warnings {
-		d.problem("configuration", label(e), w.String(), "change what stands there: it goes round regkey, or leaks a secret")
+		d.problem("configuration", d.about(e), w.String(), "change what stands there: it goes round regkey, or leaks a secret")
 	}
 	if len(warnings) == 0 {
-		d.ok("configuration", label(e), "cargo starts %s, as %v says", path, providers[ours].Origin)
+		d.ok("configuration", d.about(e), "cargo starts %s, as %v says", path, providers[ours].Origin)
 	}
 }
 
@@ -128,7 +128,7 @@ func (a *app) checkEnrolment(d *diagnosis, home string, e *enroll.Enrolment, rec
 	if e.Manual {
 		r.manual(e, records)
 	} else if err := r.keyset(home, e, records, a.now()); err != nil {
-		d.problem("enrolment", label(e), err.Error(), "bring regkey's folder back from a copy, or enrol again")
+		d.problem("enrolment", d.about(e), err.Error(), "bring regkey's folder back from a copy, or enrol again")
 		return
 	}
 	k, err := enroll.OpenState(home, e.Index, e.Account).Keyset()
@@ -148,44 +148,44 @@ func (a *app) checkEnrolment(d *diagnosis, home string, e *enroll.Enrolment, rec
 		if !found {
 			remedy = fmt.Sprintf("\"regkey enroll --registry %s --key NAME\" enrols another", r.meant())
 		}
-		d.problem("enrolment", label(e), what, remedy)
+		d.problem("enrolment", d.about(e), what, remedy)
 	}
 	if len(r.Warnings) > 0 {
 		return
 	}
 	if e.Manual {
-		d.ok("enrolment", label(e), "signs with %s; keys are managed on its website", e.Key)
+		d.ok("enrolment", d.about(e), "signs with %s; keys are managed on its website", e.Key)
 		return
 	}
-	d.ok("enrolment", label(e), "account %s, keyset version %d, signs with %s", e.Account, r.Version, e.Key)
+	d.ok("enrolment", d.about(e), "account %s, keyset version %d, signs with %s", e.Account, r.Version, e.Key)
 }
 
 // checkOnline asks a registry what it is, what keyset stands there, and what time it is.
 func (a *app) checkOnline(ctx context.Context, d *diagnosis, home string, e *enroll.Enrolment) {
 	if e.Manual {
-		d.skip("registry", label(e), "it has no key API to ask")
+		d.skip("registry", d.about(e), "it has no key API to ask")
 		return
 	}
 	life, client := a.lifecycleOf(home, e)
 	discovery, err := client.Discover(ctx)
 	if err != nil {
-		d.fault("registry", label(e), err)
+		d.fault("registry", d.about(e), err)
 		return
 	}
-	d.ok("registry", label(e), "answers at %s", e.Index)
+	d.ok("registry", d.about(e), "answers at %s", e.Index)
 	a.checkKeyset(ctx, d, life, e, discovery.AuthRequired)
 	there, err := dateOf(ctx, strings.TrimPrefix(e.Index, "sparse+")+"config.json")
 	if err != nil {
-		d.skip("clock", label(e), "the registry does not tell its time: "+err.Error())
+		d.skip("clock", d.about(e), "the registry does not tell its time: "+err.Error())
 		return
 	}
 	skew := a.now().Sub(there).Round(time.Second)
 	if skew.Abs() > maxSkew {
-		d.problem("clock", label(e), fmt.Sprintf("this machine's clock and the registry's are %v apart", skew.Abs()),
+		d.problem("clock", d.about(e), fmt.Sprintf("this machine's clock and the registry's are %v apart", skew.Abs()),
 			"set this machine's clock: tokens carry the time at which they were signed")
 		return
 	}
-	d.ok("clock", label(e), "within %v of the registry's", maxSkew)
+	d.ok("clock", d.about(e), "within %v of the registry's", maxSkew)
 }
 
 // checkKeyset holds the keyset that a registry shows against the one that this machine has verified.
@@ -193,15 +193,15 @@ func (a *app) checkOnline(ctx context.Context, d *diagnosis, home string, e *enr
 func (a *app) checkKeyset(ctx context.Context, d *diagnosis, life *enroll.Lifecycle, e *enroll.Enrolment, wantsToken bool) {
 	record, err := life.Keys.Lookup(e.KeyFor("read"))
 	if wantsToken && (err != nil || record.Protection != keys.Unprotected) {
-		d.skip("keyset", label(e), "reading it takes a signature", `"regkey status --online" verifies it`)
+		d.skip("keyset", d.about(e), "reading it takes a signature", `"regkey status --online" verifies it`)
 		return
 	}
 	k, err := life.Check(ctx)
 	if err != nil {
-		d.fault("keyset", label(e), err)
+		d.fault("keyset", d.about(e), err)
 		return
 	}
-	d.ok("keyset", label(e), "version %d follows what this machine has verified", k.Version)
+	d.ok("keyset", d.about(e), "version %d follows what this machine has verified", k.Version)
 }
 
 // dateOf is the time at which a server answered (RFC 9110, section 6.6.1). Discovery has checked

@@ -233,6 +233,9 @@ func (a *app) reportRevocation(e *enroll.Enrolment, plan *enroll.RevokePlan, don
 		return a.printJSON(f)
 	}
 	what, keyset := "revoked", "the key is still listed there, and refused: a managing key takes it out"
+	if plan.Last {
+		keyset = "the key is still listed there, and refused"
+	}
 	if plan.Revoked {
 		what = "revoked already"
 	}

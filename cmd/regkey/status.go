@@ -94,7 +94,7 @@ func (a *app) printStatus(s *survey) error {
 	for _, r := range s.Registries {
 		for _, k := range r.Keys {
 			enrolled[k.ID] = true
-			row(w, k.shown(), s.kind(k), r.place, k.State, k.may(), k.Since, k.Until)
+			row(w, k.called(), s.kind(k), r.place, k.State, k.may(), k.Since, k.Until)
 		}
 	}
 	for _, k := range s.Keys {
@@ -140,7 +140,11 @@ func (a *app) printRegistry(r *registrySurvey) error {
 		}
 	}
 	if !r.InUse && !r.Manual {
-		err = errors.Join(err, a.printLine("   cargo signs for another account there: \"regkey use --registry %s --account %s\" changes that", r.label(), r.Account))
+		which := "another"
+		if r.unused {
+			which = "no"
+		}
+		err = errors.Join(err, a.printLine("   cargo signs for %s account there: \"regkey use --registry %s --account %s\" changes that", which, r.label(), r.Account))
 	}
 	for _, warning := range r.Warnings {
 		err = errors.Join(err, a.printLine("   warning: %s", warning))
@@ -164,6 +168,14 @@ func (k *trustedKey) shown() string {
 		return name
 	}
 	return k.ID[:min(len(k.ID), 16)] + "…"
+}
+
+// called is shown, with the label where a key of this machine has one, too.
+func (k *trustedKey) called() string {
+	if k.Name == "" || k.Label == "" || k.Label == k.Name {
+		return k.shown()
+	}
+	return k.Name + " (" + k.Label + ")"
 }
 
 func (k *trustedKey) may() string {

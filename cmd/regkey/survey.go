@@ -47,6 +47,7 @@ type registrySurvey struct {
 	Uses  map[string]string `json:"uses,omitzero"` // keys that sign for one operation, in place of Key
 
 	attention bool
+	unused    bool   // cargo signs for no account there: the one that was chosen is gone
 	place     string // the registry, and the account where this machine has several there
 }
 
@@ -139,6 +140,7 @@ func (r *registrySurvey) meant() string {
 func (r *registrySurvey) uses(home string, e *enroll.Enrolment) {
 	used, err := enroll.LookupEnrolment(home, e.Index)
 	r.InUse = err == nil && used.Account == e.Account
+	r.unused = errors.Is(err, fs.ErrNotExist)
 	for _, op := range operations {
 		if name := e.KeyFor(op); name != e.Key {
 			if r.Uses == nil {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -33,24 +34,52 @@ func (r *registrySurvey) ends(e *enroll.Enrolment, state *enroll.State, now time
 	}
 }
 
-// warnOfKey looks at the key that is to sign.
+// warnOfKey looks at the keys that are to sign.
 func (r *registrySurvey) warnOfKey(e *enroll.Enrolment) {
-	again := "\"regkey enroll --registry " + r.meant() + " --key NAME\""
-	if !r.managed() {
-		again = "\"regkey enroll --registry " + r.meant() + " --key NAME --join\""
-	}
-	if e.Key == "" {
-		r.attend("no key of this machine signs for this registry: %s enrols one", again)
+	switch {
+	case e.Key == "":
+		r.attend("no key of this machine signs for this registry: %s", r.another("enrols one"))
+	case r.isLocked() && slices.ContainsFunc(r.Keys, func(k *trustedKey) bool { return k.State == stateSigns }):
+		r.attend("no key manages the account %s any more, so none can be added or revoked by another: %s", e.Account, r.another("begins anew"))
 	}
 	for _, k := range r.Keys {
 		switch {
 		case k.Name != e.Key:
 		case k.State == stateRevoked:
-			r.attend("the key %s, which is to sign, is revoked: %s enrols another", k.Name, again)
+			r.attend("the key %s, which is to sign, is revoked: %s", k.Name, r.another("enrols another"))
 		case k.State == stateEnded:
-			r.attend("the key %s, which is to sign, ended on %s: \"regkey renew %s\" has it go on, %s enrols another", k.Name, k.Until, k.Name, again)
+			r.attend("the key %s, which is to sign, ended on %s: \"regkey renew %s\" has it go on, %s", k.Name, k.Until, k.Name, r.another("enrols another"))
 		}
 	}
+	for _, op := range operations {
+		for _, k := range r.Keys {
+			if k.Name == "" || k.Name != e.Uses[op] || k.State == stateRevoked || slices.Contains(k.Can, op) {
+				continue
+			}
+			r.attend("the key %s, which is to %s here, may not: \"regkey use KEY --registry %s --for %s\" has another key do it", k.Name, operationWords[op], label(e), op)
+		}
+	}
+}
+
+// another says how a further key is enrolled here: that it does what. Where no key manages the account any more, only
+// its operator can open it again.
+func (r *registrySurvey) another(what string) string {
+	command := "regkey enroll --registry " + r.meant() + " --key NAME"
+	switch {
+	case r.isLocked():
+		return fmt.Sprintf("the registry's operator has to reset the account, as no key manages it; then \"%s --after-reset\" %s", command, what)
+	case !r.managed():
+		command += " --join"
+	}
+	return fmt.Sprintf("\"%s\" %s", command, what)
+}
+
+// isLocked reports whether no key manages the account any more, here or elsewhere. A keyset with no key in it was
+// closed by a reset.
+func (r *registrySurvey) isLocked() bool {
+	return !slices.ContainsFunc(r.Keys, func(k *trustedKey) bool {
+		return k.State != stateRevoked && k.State != stateEnded && slices.Contains(k.Can, enroll.Manage.String())
+	})
 }
 
 // managed reports whether a key of this machine manages the account.

@@ -234,7 +234,7 @@ func (f *found) choose(a *app, life *enroll.Lifecycle, e *enroll.Enrolment, due 
 		r := renewal{e, life, d, names.all([]string{id})}
 		meant := slices.Contains(named, id) || len(o.keys) == 0 && signsFor(e, d.Name)
 		switch {
-		case meant && !d.Entry.Until.Before(o.until):
+		case meant && d.Entry.Until.After(o.until):
 			f.longer = true
 			a.say("regkey: %s at %s goes on until %s as it is; \"regkey keyset edit %s --until TIME\" would shorten that", r.name, label(e), moment(d.Entry.Until), r.name)
 		case meant:

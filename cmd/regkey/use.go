@@ -30,8 +30,8 @@ func (a *app) useCommand() *cli.Command {
 		ArgsUsage: "KEY",
 		Description: `Has another key of this machine sign what cargo sends to a registry: all of it, or with --for
 some operations alone, such as a key that wants a touch for publishing and another one for
-yanking. "yank" decides for unyanking too. --for yank --reset ends such a choice, and so does a
-KEY for all of it.
+yanking. "yank" decides for unyanking too. --for yank --reset ends such a choice, and so does
+a KEY for all of it.
 
 With --account, cargo signs for that account from now on: this machine must be enrolled there
 as it. The registry hears nothing of any of this.

@@ -134,7 +134,11 @@ func (a *app) findBackup(ctx context.Context, store *keys.Store, b *backup, o in
 	if b.record.Protection != keys.Elsewhere || o.file == "" {
 		return false, keyExists(store, o.name)
 	}
-	if b.key, err = a.openBackup(ctx, o.file); err != nil {
+	b.key, err = a.openBackup(ctx, o.file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // whoever names another file means another key
+		return false, keyExists(store, o.name)
+	case err != nil:
 		return false, err
 	}
 	if b.key.Public() != b.record.Public {

@@ -54,8 +54,8 @@ registries too. It stays in the agent, and may not manage an account's keys.
 With --backup the key is one that can only manage accounts: for the day when the others are
 gone. It is written to --file, or printed as text and as a QR code, encrypted with a
 passphrase that "age -d" takes too, and enrolled wherever this machine manages. Nothing secret
-of it stays here. --with-file has it sign later: with enroll, rotate, revoke, approve and
-others, also on a machine that has nothing else.
+of it stays here. --with-file has it sign later: with enroll, also on a machine that has
+nothing else, and on one that is enrolled with rotate, revoke, approve and others.
 
 Examples:
    regkey init laptop

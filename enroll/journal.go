@@ -77,7 +77,7 @@ type Intent struct {
 	All     bool              `toml:"all,omitempty"`     // every registry was meant, not one that was named
 	// Abandoned says that somebody has given the intent up. It is complete once its keys are dropped.
 	Abandoned bool `toml:"abandoned,omitempty"`
-	// Given is what else the command was given, by flag. It tells how to make New.
+	// Given is what else the command was given, by flag. It tells how to make New, or how Old is ended.
 	Given map[string]string `toml:"given,omitempty"`
 	Steps []Step            `toml:"step"`
 }

@@ -107,6 +107,9 @@ func (p *RevokePlan) choose() error {
 	}
 	entry, listed := p.base.Entry(p.Key)
 	p.Revoked = slices.Contains(revoked, p.Key) || slices.Contains(p.base.Revoked, p.Key)
+	if err := p.takeReason(); err != nil {
+		return err
+	}
 	p.Last = listed && entry.Can.Has(Manage) && !slices.ContainsFunc(p.base.Keys, func(e Entry) bool {
 		return e.Key.ID() != p.Key && e.Can.Has(Manage) && !slices.Contains(revoked, e.Key.ID())
 	})
@@ -134,9 +137,20 @@ func (p *RevokePlan) choose() error {
 	}
 	p.Done = p.Revoked && p.next == "" && (p.Name == "" || p.Name != p.old.Key && p.Name != p.old.ReadKey && !p.old.uses(p.Name))
 	if p.signer == "" && !p.Revoked {
-		return fmt.Errorf("revoking %v: neither that key nor one that manages the account %s is on this machine: %w", p.Key, p.Account, ErrNotTrusted)
+		return fmt.Errorf("revoking %v: that key is not on this machine, and %w", p.Key, &NoManagerError{p.Account})
 	}
 	return nil
+}
+
+// takeReason is for a key that has ended: its reason is the one that was signed, and stays.
+func (p *RevokePlan) takeReason() error {
+	all, err := p.l.State().Revocations()
+	for _, r := range all {
+		if r.Key == p.Key {
+			p.Reason = r.Reason
+		}
+	}
+	return err
 }
 
 // publisher names a key of this machine that may still publish; "" if there is none.
@@ -159,8 +173,21 @@ func (p *RevokePlan) Run(ctx context.Context) (*Revoked, error) {
 	if err != nil {
 		return nil, err
 	}
+	i.Given = p.given() // written down with the next step
 	outcome, err := p.run(ctx, i)
 	return outcome, p.l.EndIntent(i, err)
+}
+
+// given are the flags by which the same command goes on.
+func (p *RevokePlan) given() map[string]string {
+	given := map[string]string{}
+	if p.Reason != Unspecified {
+		given["reason"] = string(p.Reason)
+	}
+	if p.Last {
+		given["force-last"] = "true"
+	}
+	return given
 }
 
 func (p *RevokePlan) run(ctx context.Context, i *Intent) (*Revoked, error) {

@@ -259,7 +259,7 @@ func TestParseUntil(t *testing.T) {
 			t.Errorf("%q: %q, %v, want %q", text, moment(got), err, want)
 		}
 	}
-	for _, text := range []string{"soon", "0h", "-1h", "-3d", "d", "2026-11-22", "2027-13-01"} {
+	for _, text := range []string{"soon", "0h", "-1h", "-3d", "d", "2026-11-22", "2027-13-01", "300000d", "-300000d"} {
 		if got, err := parseUntil(text, now); err == nil {
 			t.Errorf("%q became %v", text, got)
 		}

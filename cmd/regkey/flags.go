@@ -3,6 +3,8 @@
 package main
 
 import (
+	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -87,6 +89,9 @@ func parseUntil(text string, now time.Time) (time.Time, error) {
 func parseDuration(text string) (time.Duration, error) {
 	if days, found := strings.CutSuffix(text, "d"); found {
 		hours, err := time.ParseDuration(days + "h")
+		if err == nil && hours.Abs() > math.MaxInt64/24 {
+			err = fmt.Errorf("%.40q is too long", text) // it would come round as another time
+		}
 		return 24 * hours, err
 	}
 	return time.ParseDuration(text)

@@ -128,6 +128,11 @@ func (a *app) runKeysetEdit(ctx context.Context, o keysetEditOptions) error {
 		if _, err := a.openWithFile(ctx, a.store(home), o.file); err != nil {
 			return err
 		}
+		if o.edit.With != "" {
+			if _, err := a.lookup(ctx, a.store(home), o.edit.With); err != nil {
+				return err
+			}
+		}
 		life, _ := a.lifecycleOf(home, e)
 		id, err := namesIn(life.Keys, e).find(o.edit.Key)
 		if err != nil {

@@ -114,15 +114,22 @@ func (a *app) runRevoke(ctx context.Context, o revokeOptions) error {
 		}
 		life, client := a.lifecycleOf(home, e)
 		id, err := namesIn(life.Keys, e).find(o.key)
-		if _, storeErr := life.Keys.Lookup(o.key); err != nil && errors.Is(storeErr, fs.ErrNotExist) {
+		if _, storeErr := life.Keys.Lookup(o.key); err != nil && (errors.Is(storeErr, fs.ErrNotExist) || keys.CheckName(o.key) != nil) {
 			return err
 		}
 		if e.Labels[id.String()] == o.key {
 			o.key = id.String()
 		}
 		plan, err := life.PlanRevocation(ctx, o.key, o.reason)
+		if errors.As(err, new(*enroll.NoManagerError)) {
+			return advised(err, "run it on a machine that has the key, or that manages the account; or have a backup sign: --with-file PATH",
+				"the key's revocation certificate needs neither: \"regkey revoke --certificate PATH\"")
+		}
 		if err != nil {
 			return err
+		}
+		if plan.Revoked && o.reason != enroll.Unspecified && o.reason != plan.Reason {
+			a.say("regkey: the reason stays %s: what was signed is not changed", plan.Reason)
 		}
 		added, unknown := letIn(life, e, plan.Key, o) // a damaged history stops no revocation
 		if err := a.confirmRevocation(ctx, e, plan, added, o); err != nil {

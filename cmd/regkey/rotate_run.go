@@ -295,13 +295,25 @@ func unfinished(i *enroll.Intent, name string) string {
 	case i.Kind == enroll.KindRotate:
 		return fmt.Sprintf("a rotation of %s, begun at %s, is not complete: \"regkey rotate --resume\" or \"--abandon\"", i.Old, moment(i.Begun))
 	case i.Kind == enroll.KindRevoke:
-		return fmt.Sprintf("the end of %s, begun at %s, is not complete: \"regkey revoke --registry %s %s\" goes on", i.Old, moment(i.Begun), name, i.Old)
+		return fmt.Sprintf("the end of %s, begun at %s, is not complete: \"%s\" goes on", i.Old, moment(i.Begun), revokeAgain(i, name))
 	}
 	account := ""
 	if len(i.Steps) > 0 {
 		account = i.Steps[0].Account
 	}
 	return fmt.Sprintf("an enrolment of %s, begun at %s, is not complete: \"%s\" goes on", i.New, moment(i.Begun), enrolAgain(name, account, i.New))
+}
+
+// revokeAgain is the command that goes on with a revocation, for the same reason as before.
+func revokeAgain(i *enroll.Intent, name string) string {
+	command := fmt.Sprintf("regkey revoke --registry %s %s", name, i.Old)
+	if reason := i.Given["reason"]; reason != "" {
+		command += " --reason " + reason
+	}
+	if i.Given["force-last"] == "true" {
+		command += " --force-last"
+	}
+	return command
 }
 
 // enrolAgain is the command that goes on with an enrolment. It names the account: without it the key would go to the

@@ -59,6 +59,31 @@ func (l *Lifecycle) certify(ctx context.Context, e *Enrolment, name string, sign
 	return nil
 }
 
+// recallCertificate notes in e where an earlier run has written the certificate of a key, which is as for
+// [Lifecycle.certify], if that is not noted. Where there is none, none is noted.
+func (l *Lifecycle) recallCertificate(e *Enrolment, key keys.Record, path string) (err error) {
+	id := key.Public.ID().String()
+	if e.Certificates[id] != "" {
+		return nil
+	}
+	if path == "" {
+		path, err = l.certificatePath(key.Name)
+	} else {
+		path, err = filepath.Abs(path)
+	}
+	if err != nil {
+		return fmt.Errorf("looking for the revocation certificate: %w", err)
+	}
+	if l.sameCertificate(path, key.Public, fs.ErrExist) != nil {
+		return nil
+	}
+	if e.Certificates == nil {
+		e.Certificates = map[string]string{}
+	}
+	e.Certificates[id] = path
+	return nil
+}
+
 // sameCertificate is nil if a good certificate of the key is at path, and exists otherwise.
 func (l *Lifecycle) sameCertificate(path string, key keys.PublicKey, exists error) error {
 	r, err := OpenCertificate(path)

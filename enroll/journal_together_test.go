@@ -191,6 +191,37 @@ func TestAbandonReadsWithTheNewKey(t *testing.T) {
 	}
 }
 
+// A rotation that stands after all, though other bytes have taken the place of its own here meanwhile, leaves the
+// new key with the revocation certificate that was written for it.
+func TestAbandonKeepsTheCertificate(t *testing.T) {
+	w := newOffice(t)
+	m := w.at[testIndex]
+	m.line.at, m.line.failure = m.line.calls+3, lostAfter
+	w.rotate(0)
+	if !m.State().Pending() {
+		t.Fatal("nothing waits")
+	}
+	// As a version that was to take its place leaves it, and came too late.
+	if err := m.State().clearPending(); err != nil {
+		t.Fatal(err)
+	}
+	outcomes, _, err := w.rotation(w.open()).Abandon(context.Background())
+	if err != nil || outcomes[0].Err != nil || !outcomes[0].Stands {
+		t.Fatalf("%+v, %v", outcomes[0], err)
+	}
+	e, err := m.State().enrolment()
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, err := m.Keys.Lookup("laptop-2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if path := e.Certificates[record.Public.ID().String()]; e.Key != "laptop-2" || path == "" {
+		t.Errorf("%s signs, with the certificate %q", e.Key, path)
+	}
+}
+
 // What another command sends is noted as well: nobody takes sent bytes for unsent ones.
 func TestOthersSendWhatWaits(t *testing.T) {
 	w := newOffice(t)

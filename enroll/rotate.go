@@ -198,7 +198,11 @@ func (p *RotatePlan) finish(newKey keys.Record) (*Rotated, error) {
 	if !serves {
 		after.ReadKey = ""
 	}
-	if after.Key != p.old.Key || after.ReadKey != p.old.ReadKey || !maps.Equal(after.Uses, p.old.Uses) {
+	if err := p.l.recallCertificate(&after, newKey, p.Certificate); err != nil {
+		return nil, err
+	}
+	if after.Key != p.old.Key || after.ReadKey != p.old.ReadKey || !maps.Equal(after.Uses, p.old.Uses) ||
+		!maps.Equal(after.Certificates, p.old.Certificates) {
 		if err := p.l.State().saveEnrolment(&after); err != nil {
 			return nil, err
 		}

@@ -3,9 +3,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 
 	"github.com/cargo-regkey/regkey/enroll"
@@ -92,6 +94,52 @@ func (a *app) meant(home string, e *enroll.Enrolment, key string) []keys.ID {
 	}
 	state := enroll.OpenState(home, e.Index, e.Account)
 	return slices.DeleteFunc(found, func(id keys.ID) bool { return !knows(state, id) })
+}
+
+// keyHere is the name of the key of this machine that is given by its name, label or id. A label of several keys is
+// refused. What is in the journal keeps its name, also where the key is gone by now; "" stays "".
+func (a *app) keyHere(home, key string) (string, error) {
+	store := a.store(home)
+	if record, err := store.Lookup(key); key == "" || err == nil {
+		return cmp.Or(record.Name, key), nil
+	} else if keys.CheckName(key) == nil && !errors.Is(err, fs.ErrNotExist) {
+		return key, nil // whoever needs it says what is wrong with it
+	}
+	ids, err := a.called(home, key)
+	switch {
+	case err != nil:
+		return "", err
+	case len(ids) > 1:
+		return "", &severalError{key, ids}
+	case len(ids) == 1:
+		record, err := store.Find(ids[0])
+		if err != nil {
+			return "", advised(fmt.Errorf("key %s is not on this machine: %w", key, err), `"regkey status" lists the keys that are`)
+		}
+		return record.Name, nil
+	}
+	begun, _ := a.rotations(home)
+	if slices.ContainsFunc(begun, func(i *enroll.Intent) bool { return i.Old == key }) {
+		return key, nil
+	}
+	return "", advised(fmt.Errorf("there is no key %s: %w", key, fs.ErrNotExist), `"regkey status" lists the keys that there are`)
+}
+
+// called are the keys with that id, or that label at any account.
+func (a *app) called(home, key string) (ids []keys.ID, err error) {
+	if id, err := keys.ParseID(key); err == nil {
+		return []keys.ID{id}, nil
+	}
+	all, err := enroll.ListEnrolments(home)
+	for _, e := range all {
+		for _, id := range (keyNames{labels: e.Labels}).labelled(key) {
+			if !slices.Contains(ids, id) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	sortIDs(ids)
+	return ids, err
 }
 
 // lookBack is how many versions back a key is looked for that the newest one does not list.

@@ -197,7 +197,10 @@ func (o *rotateOptions) parse(overlap string) error {
 
 // runRotate replaces a key at one registry.
 func (a *app) runRotate(ctx context.Context, o rotateOptions) error {
-	return a.locked(ctx, func(ctx context.Context, home string) error {
+	return a.locked(ctx, func(ctx context.Context, home string) (err error) {
+		if o.old, err = a.keyHere(home, o.old); err != nil {
+			return err
+		}
 		e, err := a.enrolmentOf(ctx, home, o.registry, o.account, o.old)
 		if err != nil {
 			return err

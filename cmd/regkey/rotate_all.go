@@ -17,7 +17,10 @@ import (
 
 // runRotateAll replaces a key wherever it is trusted.
 func (a *app) runRotateAll(ctx context.Context, o rotateOptions) error {
-	return a.locked(ctx, func(ctx context.Context, home string) error {
+	return a.locked(ctx, func(ctx context.Context, home string) (err error) {
+		if o.old, err = a.keyHere(home, o.old); err != nil {
+			return err
+		}
 		all, err := enroll.ListEnrolments(home)
 		if err != nil {
 			return err

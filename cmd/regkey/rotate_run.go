@@ -201,6 +201,9 @@ func (a *app) intent(home string, o rotateOptions, at []*enroll.Enrolment) (*enr
 	if err := checkNotBackup(a.store(home), o); err != nil {
 		return nil, err
 	}
+	if i.New == i.Old {
+		return nil, usage("--to %s: that is the key that goes", i.New)
+	}
 	if i.New != "" {
 		return i, nil
 	}

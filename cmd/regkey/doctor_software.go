@@ -108,15 +108,17 @@ func (a *app) checkConfiguration(d *diagnosis, e *enroll.Enrolment) {
 		return
 	}
 	ours := slices.IndexFunc(providers, func(p cargo.Provider) bool { return len(p.Command) > 0 && sameProgram(p.Command[0], path) })
-	if ours < 0 {
-		d.problem("configuration", d.about(e), "cargo would not start "+path+" here", again)
-		return
-	}
 	warnings := config.Warnings(e.Name, e.Index, []string{path})
+	if ours < 0 {
+		if len(warnings) > 0 { // as of a project that leads the name elsewhere
+			again = "see to what follows first; then " + again
+		}
+		d.problem("configuration", d.about(e), "cargo would not start "+path+" here", again)
+	}
 	for _, w := range warnings {
 		d.problem("configuration", d.about(e), w.String(), "change what stands there: it goes round regkey, or leaks a secret")
 	}
-	if len(warnings) == 0 {
+	if len(warnings) == 0 && ours >= 0 {
 		d.ok("configuration", d.about(e), "cargo starts %s, as %v says", path, providers[ours].Origin)
 	}
 }

@@ -26,6 +26,12 @@ Examples:
    regkey keyset verify --registry lab
    regkey keyset edit ci --can publish --crates 'foo-*' --until 90d`,
 		Subcommands: []*cli.Command{a.keysetShowCommand(), a.keysetVerifyCommand(), a.keysetEditCommand(), a.keysetPinsCommand()},
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return usage("unknown command keyset %.40q", c.Args().First())
+			}
+			return cli.ShowSubcommandHelp(c)
+		},
 	}
 }
 

@@ -103,6 +103,9 @@ func (a *app) revokeCommand() *cli.Command {
 func (a *app) runRevoke(ctx context.Context, o revokeOptions) error {
 	return a.locked(ctx, func(ctx context.Context, home string) error {
 		e, err := a.enrolmentOf(ctx, home, o.registry, o.account, o.key)
+		if all, listErr := enroll.ListEnrolments(home); err != nil && o.file != "" && listErr == nil && len(all) == 0 {
+			return advised(err, "\"regkey init NAME\", and \"regkey enroll --registry REGISTRY --account ACCOUNT --with-file PATH\" first; then the same command again")
+		}
 		if err != nil {
 			return err
 		}

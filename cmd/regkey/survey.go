@@ -72,6 +72,8 @@ type trustedKey struct {
 	Since       string   `json:"since,omitzero"`
 	Until       string   `json:"until,omitzero"`
 	Certificate string   `json:"certificate,omitzero"` // where its revocation certificate was written
+
+	elsewhere bool // of this machine, and kept elsewhere, as a backup is
 }
 
 // survey reads everything and asks nobody. What can't be read is left out and said in err.
@@ -209,6 +211,7 @@ func (r *registrySurvey) trusted(e *enroll.Enrolment, entry enroll.Entry, record
 	k := &trustedKey{
 		Name: record.Name, ID: id.String(), Public: entry.Key.String(), State: stateTrusted, Can: entry.Can.Names(),
 		Crates: entry.Crates, Until: moment(entry.Until), Certificate: e.Certificates[id.String()], Label: e.Labels[id.String()],
+		elsewhere: record.Protection == keys.Elsewhere,
 	}
 	if record.Name != "" {
 		// Trust can't be older than the key or the enrolment; the registry knows more, with

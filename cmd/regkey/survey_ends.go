@@ -68,8 +68,10 @@ func (r *registrySurvey) another(what string) string {
 	switch {
 	case r.isLocked():
 		return fmt.Sprintf("the registry's operator has to reset the account, as no key manages it; then \"%s --after-reset\" %s", command, what)
-	case !r.managed():
+	case !r.managed(false):
 		command += " --join"
+	case !r.managed(true):
+		command += " --with-file PATH"
 	}
 	return fmt.Sprintf("\"%s\" %s", command, what)
 }
@@ -82,9 +84,9 @@ func (r *registrySurvey) isLocked() bool {
 	})
 }
 
-// managed reports whether a key of this machine manages the account.
-func (r *registrySurvey) managed() bool {
+// managed reports whether a key of this machine manages the account; with present, one that is not kept elsewhere.
+func (r *registrySurvey) managed(present bool) bool {
 	return slices.ContainsFunc(r.Keys, func(k *trustedKey) bool {
-		return k.Name != "" && k.State != stateRevoked && slices.Contains(k.Can, enroll.Manage.String())
+		return k.Name != "" && k.State != stateRevoked && slices.Contains(k.Can, enroll.Manage.String()) && !(present && k.elsewhere)
 	})
 }

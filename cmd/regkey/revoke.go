@@ -123,16 +123,9 @@ func (a *app) runRevoke(ctx context.Context, o revokeOptions) error {
 		if e.Labels[id.String()] == o.key {
 			o.key = id.String()
 		}
-		plan, err := life.PlanRevocation(ctx, o.key, o.reason)
-		if errors.As(err, new(*enroll.NoManagerError)) {
-			return advised(err, "run it on a machine that has the key, or that manages the account; or have a backup sign: --with-file PATH",
-				"the key's revocation certificate needs neither: \"regkey revoke --certificate PATH\"")
-		}
+		plan, err := a.planRevocation(ctx, life, o)
 		if err != nil {
 			return err
-		}
-		if plan.Revoked && o.reason != enroll.Unspecified && o.reason != plan.Reason {
-			a.say("regkey: the reason stays %s: what was signed is not changed", plan.Reason)
 		}
 		added, unknown := letIn(life, e, plan.Key, o) // a damaged history stops no revocation
 		if err := a.confirmRevocation(ctx, e, plan, added, o); err != nil {
@@ -153,6 +146,22 @@ func (a *app) runRevoke(ctx context.Context, o revokeOptions) error {
 		}
 		return errors.Join(a.reportRevocation(e, plan, done, list, added, o), err, unknown)
 	})
+}
+
+// planRevocation finds out what ending the key means, and says what helps where nothing here can end it.
+func (a *app) planRevocation(ctx context.Context, life *enroll.Lifecycle, o revokeOptions) (*enroll.RevokePlan, error) {
+	plan, err := life.PlanRevocation(ctx, o.key, o.reason)
+	if errors.As(err, new(*enroll.NoManagerError)) {
+		return nil, advised(err, "run it on a machine that has the key, or that manages the account; or have a backup sign: --with-file PATH",
+			"the key's revocation certificate needs neither: \"regkey revoke --certificate PATH\"")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if plan.Revoked && o.reason != enroll.Unspecified && o.reason != plan.Reason {
+		a.say("regkey: the reason stays %s: what was signed is not changed", plan.Reason)
+	}
+	return plan, nil
 }
 
 func (a *app) confirmRevocation(ctx context.Context, e *enroll.Enrolment, plan *enroll.RevokePlan, added []versionFacts, o revokeOptions) error {

@@ -98,7 +98,7 @@ func (a *app) checkConfiguration(d *diagnosis, e *enroll.Enrolment) {
 	if err != nil {
 		return // said already
 	}
-	again := fmt.Sprintf("\"regkey enroll --registry %s --key %s\" writes the line", label(e), e.Key)
+	again := fmt.Sprintf("\"%s\" writes the line", enrolAgain(label(e), e.Account, e.Key))
 	if e.Manual || e.Key == "" {
 		again = "\"regkey export cargo\" prints the line"
 	}

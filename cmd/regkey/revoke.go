@@ -198,15 +198,11 @@ func (a *app) confirmLast(ctx context.Context, e *enroll.Enrolment, plan *enroll
 		return advised(refusal, "enrol another managing key first, or, if it must be, add --force-last")
 	}
 	a.say("regkey: %v", refusal)
-	question := `Type "force last"`
-	if plan.Name != "" {
-		question += " or the key's name"
-	}
-	typed, err := a.text(ctx, question+" to end it all the same:", "", "--force-last", func(string) error { return nil })
+	typed, err := a.text(ctx, "Type --force-last to end it all the same:", "", "--force-last", func(string) error { return nil })
 	if err != nil {
 		return err
 	}
-	if typed != "force last" && (typed == "" || typed != plan.Name) {
+	if typed != "--force-last" {
 		return errCancelled
 	}
 	return nil

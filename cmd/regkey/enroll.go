@@ -223,10 +223,8 @@ func (a *app) setAside(ctx context.Context, life *enroll.Lifecycle, t target, o 
 	switch {
 	case err == nil:
 		return fmt.Errorf("setting the old keyset aside: %s still shows it, so the account was not reset", t.label())
-	case errors.As(err, new(*noSignerError)):
-		// No key of this machine may ask, and none is trusted there whose keyset could be lost.
-	case !errors.As(err, new(*enroll.DistrustError)) && !errors.As(err, new(enroll.Refusal)):
-		return err // what stands there is not known
+	case errors.As(err, new(*registryclient.NetworkError)), errors.As(err, new(*registryclient.StatusError)), errors.As(err, new(*registryclient.StrayError)):
+		return err // it could not be asked
 	}
 	if !o.yes && !o.codeStdin {
 		a.say("the keyset that this machine has verified at %s would be set aside, and trust begin anew", t.label())

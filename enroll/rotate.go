@@ -126,7 +126,7 @@ func (p *RotatePlan) done(oldListed bool) (bool, error) {
 
 func (p *RotatePlan) chooseManager() error {
 	if p.With != "" {
-		return nil
+		return p.checkManager()
 	}
 	preferred := p.old.Key
 	if p.Entry.Can.Has(Manage) {
@@ -138,6 +138,18 @@ func (p *RotatePlan) chooseManager() error {
 		return fmt.Errorf("rotating %s at %s: it is revoked, and %w", p.Old, p.l.Index, err)
 	}
 	return err
+}
+
+// checkManager refuses a key that was named to sign and may not, before another one is made for nothing.
+func (p *RotatePlan) checkManager() error {
+	record, err := p.l.Keys.Lookup(p.With)
+	if err != nil || record.Public.IsZero() {
+		return err
+	}
+	if e, listed := p.base.Entry(record.Public.ID()); !listed || !e.Can.Has(Manage) {
+		return fmt.Errorf("rotating %s at %s: %s is to sign, and may not manage the account %s", p.Old, p.l.Index, p.With, p.Account)
+	}
+	return nil
 }
 
 // Run carries the plan out; the new key must be in the store by now.

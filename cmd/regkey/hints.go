@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"strings"
@@ -100,7 +101,7 @@ func hintTrust(err error) []string {
 			"the registry contradicts what this machine has verified before: nothing was signed",
 			"ask its operator, by another way than this registry, whether it was restored from a backup, or the account reset",
 			"a registry from a backup gets back what this machine holds: \"regkey sync\"",
-			"after a reset, \"regkey enroll --after-reset\" begins anew, with a new code",
+			"after a reset, \"regkey enroll --registry " + cmp.Or(distrust.Registry, "R") + " --after-reset\" begins anew, with a new code",
 		}
 	case errors.As(err, &stale) && !stale.Own:
 		return []string{"if it waits no more, run \"regkey enroll\" there again: it goes on with the same key"}

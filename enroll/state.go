@@ -63,16 +63,31 @@ func (s *State) saveEnrolment(e *Enrolment) error {
 	return s.claim(e)
 }
 
-// Keyset is the newest keyset that this machine has verified: the pin. The error wraps
-// [fs.ErrNotExist] if there is none.
+// A PinError says that the pin of an account can't be read, though it is there, or should be.
+type PinError struct {
+	Err error // names the file
+}
+
+// Error says what is wrong with which file.
+func (e *PinError) Error() string { return "reading the pinned keyset: " + e.Err.Error() }
+
+// Unwrap is what is wrong with the file.
+func (e *PinError) Unwrap() error { return e.Err }
+
+// Keyset is the newest keyset that this machine has verified: the pin. Any error but that of a state
+// which can't be opened is a [*PinError]; it wraps [fs.ErrNotExist] if there is no pin.
 func (s *State) Keyset() (*SignedKeyset, error) {
-	note, err := s.read("keyset.note")
+	if s.fault != nil {
+		return nil, s.fault
+	}
+	path := filepath.Join(s.dir, "keyset.note")
+	note, err := readFile(path, maxStateFile)
 	if err != nil {
-		return nil, err
+		return nil, &PinError{err}
 	}
 	k, err := ParseSignedKeyset(note)
 	if err != nil {
-		return nil, fmt.Errorf("reading the pinned keyset: %w", err)
+		return nil, &PinError{fmt.Errorf("%q: %w", path, err)}
 	}
 	return k, nil
 }

@@ -118,6 +118,11 @@ func hintTrust(err error) []string {
 			"run it on a machine that manages the account, or have a backup sign: --with-file PATH",
 			"for a new key of this machine: \"regkey enroll --registry R --key NAME --join\" asks a machine that manages to let it in",
 		}
+	case errors.As(err, new(*enroll.PinError)):
+		return []string{
+			"bring the file back from a copy of regkey's folder",
+			"without one: \"regkey keyset pins --reset --registry R\", then \"regkey enroll --registry R --account ACCOUNT\" with a key that is trusted there",
+		}
 	case errors.Is(err, enroll.ErrNotTrusted):
 		return []string{`"regkey status" shows which keys each registry trusts`}
 	case errors.Is(err, enroll.ErrManual):

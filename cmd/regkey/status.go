@@ -129,9 +129,12 @@ func (a *app) printRegistry(r *registrySurvey) error {
 	if r.Key != "" {
 		signs = "signs with " + r.Key
 	}
-	if r.Manual {
+	switch {
+	case r.Manual:
 		err = errors.Join(err, a.printLine("   keys are managed on its website, %s", signs))
-	} else {
+	case r.Version == 0:
+		err = errors.Join(err, a.printLine("   account %s, whose keyset can't be read here, %s", r.Account, signs))
+	default:
 		err = errors.Join(err, a.printLine("   account %s, keyset version %d of %s, %s", r.Account, r.Version, r.Issued, signs))
 	}
 	for _, op := range operations {

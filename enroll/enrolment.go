@@ -106,9 +106,9 @@ func (e *Enrolment) replaceUses(old, name string) {
 }
 
 // UseKey has the key of that name sign for one operation on this machine from now on; "" ends an
-// earlier choice. Where op is "", it signs for all of them, and every earlier choice ends; only the key that
-// reads in place of one in a token goes on reading. Nothing of this is told to the registry: a key that the pinned keyset does not let do the operation is
-// refused.
+// earlier choice. Where op is "", it signs for all of them, and every earlier choice ends; only the key
+// that reads in place of one in a token goes on reading. Nothing of this is told to the registry: a key
+// that the pinned keyset does not let do the operation is refused.
 func (l *Lifecycle) UseKey(op, name string) error {
 	e, err := l.State().enrolment()
 	if err != nil {

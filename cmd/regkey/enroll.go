@@ -223,6 +223,8 @@ func (a *app) setAside(ctx context.Context, life *enroll.Lifecycle, t target, o 
 	switch {
 	case err == nil:
 		return fmt.Errorf("setting the old keyset aside: %s still shows it, so the account was not reset", t.label())
+	case ctx.Err() != nil, errors.Is(err, errCancelled):
+		return err // somebody changed his mind, about what was asked for reading
 	case errors.As(err, new(*registryclient.NetworkError)), errors.As(err, new(*registryclient.StatusError)), errors.As(err, new(*registryclient.StrayError)):
 		return err // it could not be asked
 	}

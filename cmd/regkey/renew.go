@@ -34,10 +34,10 @@ func (a *app) renewCommand() *cli.Command {
 		Usage:     "have keys whose time ends soon go on",
 		ArgsUsage: "[KEY…]",
 		Description: `Puts off the end of keys that end within 14 days, or have ended, to 90 days from now. Without
-KEY these are the keys that sign on this machine. None is given an end before the one that it
-has. Other keys of the account are named where
+KEY these are the keys that sign on this machine. Other keys of the account are named where
 they end soon too, and renewed only when they are given: a key may end because somebody wants
-it to, as after a rotation with an overlap. A key that manages signs.
+it to, as after a rotation with an overlap. None is given an end before the one that it has. A
+key that manages signs.
 
 For cron: "regkey status --check" exits with 6 where a key ends within 14 days.
 

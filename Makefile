@@ -39,9 +39,9 @@ demo:
 test: setup
 	$(GO) test -race -p 3 -timeout 15m ./internal/e2e ./cmd/regkey ./...
 
-## faults: stop every operation at every call in every way; about half an hour. The tests run a sample
+## faults: stop every operation at every call in every way; half an hour or more. The tests run a sample
 faults: setup
-	REGKEY_FAULTS=all $(GO) test ./cmd/regkey -run '^TestFaults$$' -v -count=1 -timeout 60m
+	REGKEY_FAULTS=all $(GO) test ./cmd/regkey -run '^TestFaults$$' -v -count=1 -timeout 75m
 	REGKEY_FAULTS=all $(GO) test ./enroll -run '^TestResumeOutlivesFailingFiles$$' -count=1
 	REGKEY_FAULTS=all $(GO) test ./keys -run '^Test(ProtectStopped|CreateFails)$$' -v -count=1
 

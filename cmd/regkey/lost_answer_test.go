@@ -173,16 +173,7 @@ func TestLostAnswersAreCompleted(t *testing.T) {
 
 // A registry that can't be asked is none that has reset an account: the pin stays.
 func TestNothingIsSetAsideUnasked(t *testing.T) {
-	data, dir := t.TempDir(), t.TempDir()
-	registry := startUnreliable(t, data)
-	invite := exec.Command(filepath.Join(programs, "regkey-registry"), "invite", "--data", data, "team")
-	code, err := invite.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	u := user{t, []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "REGKEY_HOME=" + dir + "/home", "CARGO_HOME=" + dir + "/cargo"}}
-	u.run("", "init", "laptop", "--no-passphrase")
-	u.run(string(code), "enroll", "--registry", registry.index, "--name", "lab", "--account", "team", "--code-stdin")
+	u, registry := enrolledUser(t)
 	registry.blind.Store(true)
 	if _, exit := u.run("AAAA", "enroll", "--registry", "lab", "--after-reset", "--code-stdin"); exit != exitFailed {
 		t.Errorf("exit code %d", exit)

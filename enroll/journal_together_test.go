@@ -157,16 +157,23 @@ func TestTenRotateTheSameKey(t *testing.T) {
 	}
 }
 
-// Where the old key may not even read any more, because the new one has taken its place and nobody
-// heard, giving up reads with the new one.
-func TestAbandonReadsWithTheNewKey(t *testing.T) {
-	w := newOffice(t)
+// unheard rotates, and the answer is lost after the new keyset has come to stand.
+func (w *office) unheard() *machine {
+	w.t.Helper()
 	m := w.at[testIndex]
 	m.line.at, m.line.failure = m.line.calls+3, lostAfter
 	w.rotate(0)
 	if !m.State().Pending() {
-		t.Fatal("nothing waits")
+		w.t.Fatal("nothing waits")
 	}
+	return m
+}
+
+// Where the old key may not even read any more, because the new one has taken its place and nobody
+// heard, giving up reads with the new one.
+func TestAbandonReadsWithTheNewKey(t *testing.T) {
+	w := newOffice(t)
+	m := w.unheard()
 	shut := &liar{Registry: m.Registry, shut: no("key-unknown")}
 	m.Registry = shut
 	r := w.rotation(w.open())
@@ -195,12 +202,7 @@ func TestAbandonReadsWithTheNewKey(t *testing.T) {
 // new key with the revocation certificate that was written for it.
 func TestAbandonKeepsTheCertificate(t *testing.T) {
 	w := newOffice(t)
-	m := w.at[testIndex]
-	m.line.at, m.line.failure = m.line.calls+3, lostAfter
-	w.rotate(0)
-	if !m.State().Pending() {
-		t.Fatal("nothing waits")
-	}
+	m := w.unheard()
 	// As a version that was to take its place leaves it, and came too late.
 	if err := m.State().clearPending(); err != nil {
 		t.Fatal(err)

@@ -74,7 +74,7 @@ func (a *app) accountsOf(home, index, key string) ([]*enroll.Enrolment, error) {
 			of = append(of, e)
 		}
 	}
-	if sortIDs(called); len(called) > 1 {
+	if slices.SortFunc(called, keys.ID.Compare); len(called) > 1 {
 		return nil, &severalError{key, called}
 	}
 	return of, nil
@@ -138,7 +138,7 @@ func (a *app) called(home, key string) (ids []keys.ID, err error) {
 			}
 		}
 	}
-	sortIDs(ids)
+	slices.SortFunc(ids, keys.ID.Compare)
 	return ids, err
 }
 

@@ -121,12 +121,8 @@ func (n keyNames) labelled(label string) (called []keys.ID) {
 			called = append(called, id)
 		}
 	}
-	sortIDs(called)
+	slices.SortFunc(called, keys.ID.Compare)
 	return called
-}
-
-func sortIDs(all []keys.ID) {
-	slices.SortFunc(all, func(a, b keys.ID) int { return strings.Compare(a.String(), b.String()) })
 }
 
 // label is what a key of this machine is called beside its name.

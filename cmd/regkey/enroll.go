@@ -144,7 +144,7 @@ func (a *app) lookBack(ctx context.Context, life *enroll.Lifecycle, t target, ol
 		if err := a.setAside(ctx, life, t, *o); err != nil {
 			return err
 		}
-		o.account, old = old.Account, nil // it is what was reset, also where nobody named it
+		old = nil
 	}
 	if err := a.hearOfReader(ctx, life, old); err != nil {
 		return err

@@ -29,8 +29,9 @@ type revokeOptions struct {
 }
 
 // revokeHelp is what "regkey revoke --help" explains.
-const revokeHelp = `Ends a key at a registry, at once and for ever. KEY is a key of this machine, or the id of
-any key of the account. The key signs its own end, or a managing key that is here does.
+const revokeHelp = `Ends a key at a registry, at once and for ever. KEY is a key of this machine, or the label
+or id of any key of the account. The key signs its own end, or a managing key that is here
+does.
 
 The last key that manages an account can't be missed: nobody could enrol another one, and
 only the registry's operator could open the account again. It is revoked with
